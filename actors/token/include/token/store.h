@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store port: where credentials survive.
+ *
+ * One refresh uses three files, each preallocated and synced by `reserve` before the request and
+ * then written once, never rewritten: intent, answer, record n+1. So a full disk shows before the
+ * token is spent and a crash finds what there is to find:
+ *
+ *     reserve          all three exist at full size, files and directory synced
+ *     write_intent     durable when it returns: (generation, attempt, nonce, time)
+ *     write_answer     raw provider bytes, sealed, durable; before anything parses them
+ *     write_record     record n+1 durable, renamed over n, directory synced; intent and answer gone
+ *     release          nothing was sent: the reservation and any intent are removed
+ *
+ * Calls block (the real ones sync files) and are made from one thread, the store actor's. Each
+ * returns 0 or a negative errno; on an error of write_record the old record is still the truth and
+ * the call may be repeated (it then makes a new file: a failed fsync is never retried on the same
+ * file, see Rebello et al., ATC'20). Credentials are borrowed during a call.
+ * Engines: store_file (default), store_memory (tests). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROFILE_ID_MAX 128  /* bytes with NUL */
+#define TOKEN_MAX (64 << 10) /* bytes of one token with NUL */
+#define ANSWER_MAX (256 << 10) /* bytes of one token answer */
+
+/* A secret: guarded memory of libsodium (token/secret.h); never printed. */
+struct secret;
+
+/* What is saved of one profile. Owned: see credential_deinit in token/credential.h. */
+struct credential {
+    char profile[PROFILE_ID_MAX];
+    char provider[PROFILE_ID_MAX];
+    char mode[16];          /* oauth, api_key, access_only */
+    char account[128];      /* from the provider's claim; may be empty */
+    uint64_t generation;    /* of the refresh token; 1 for the first */
+    struct secret *access;  /* may be NULL */
+    struct secret *refresh; /* NULL for api_key and access_only */
+    struct secret *id_token;
+    int64_t expires_at_ms;  /* of access; 0: unknown or never */
+    int64_t obtained_at_ms;
+    int64_t earliest_refresh_at_ms; /* 0: none given */
+    int64_t refresh_expires_at_ms;  /* 0: unknown */
+    char needs_login[64];   /* reason code; empty: fine */
+    char aliases[512];      /* comma-separated other ids */
+    char *rule;             /* provider rule it is pinned to, JSON (token/provider.h); may be NULL */
+    uint8_t (*digests)[16]; /* keyed digests of all refresh tokens of this family, newest last */
+    size_t digest_count;
+};
+
+struct intent {
+    uint64_t generation; /* that is being spent */
+    uint32_t attempt;    /* from 1 */
+    uint8_t nonce[16];
+    int64_t wall_ms;     /* when */
+    uint64_t boot_ns;    /* clock port, with boot_id tells how long ago */
+    uint8_t boot_id[16];
+};
+
+/* What load finds of one profile. */
+struct stored {
+    struct credential credential;
+    bool has_intent;   /* a request for credential.generation may have been sent */
+    struct intent intent;
+    struct secret *answer; /* sealed raw answer found beside the intent, opened; NULL: none */
+};
+
+/* Flags of what `open` found out about the store as a whole. */
+enum store_note {
+    STORE_FRESH = 1 << 0,    /* made just now */
+    STORE_COPIED = 1 << 1,   /* machine id or inode differs from when it was made: do not spend */
+};
+
+struct store_port {
+    /* Notes (enum store_note) >= 0, or negative errno. */
+    int (*open)(struct store_port *store);
+    /* Calls `each` for every profile; *stored is the callee's to keep or deinit. A file that does
+     * not authenticate is reported through `bad` (name, what is wrong) and left untouched. */
+    int (*load)(struct store_port *store, void *arg, void (*each)(void *arg, struct stored *stored),
+                void (*bad)(void *arg, const char *file, const char *why));
+    int (*reserve)(struct store_port *store, const struct credential *credential);
+    int (*write_intent)(struct store_port *store, const struct credential *credential,
+                        const struct intent *intent);
+    int (*write_answer)(struct store_port *store, const struct credential *credential,
+                        const struct secret *answer);
+    /* For refresh results, imports, needs-login marks, aliases: the one way to save. */
+    int (*write_record)(struct store_port *store, const struct credential *credential);
+    int (*release)(struct store_port *store, const struct credential *credential);
+    int (*remove)(struct store_port *store, const char *profile);
+    /* Keyed digest of a refresh token, to know one that was seen before. */
+    void (*digest)(struct store_port *store, const struct secret *token, uint8_t ret_digest[16]);
+    /* Marks a copied store as ours. */
+    int (*adopt)(struct store_port *store);
+    /* One line to the audit log, appended and synced by the engine's policy. No secrets. */
+    int (*audit)(struct store_port *store, const char *line);
+    void (*close)(struct store_port *store);
+};
