@@ -43,7 +43,7 @@ struct actor_handler {
     uint32_t type;
     uint32_t from;      /* enum actor_from, or-ed */
     const char *name;   /* for traces, e.g. "token_get" */
-    const void *schema; /* handed to decode */
+    const void *schema; /* handed to decode; NULL: the handler gets the raw body */
     actor_handle_fn handle;
 };
 

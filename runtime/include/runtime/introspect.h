@@ -83,6 +83,7 @@ size_t introspect_links(struct runtime *runtime, uint64_t *cursor, struct link_i
  * messages flagged MESSAGE_UNTRACED whose body is a struct tap_event followed by the body. It ends
  * by itself after `limit` messages. It never blocks the tapped: what does not fit is counted in
  * the next event's `lost`. Messages flagged MESSAGE_WIPE show no body. {0} taps everyone. */
+#define INTROSPECT_TAP_TYPE 0xfffffff0u /* message type of tap events; never on a wire */
 struct tap_event {
     struct actor_id from, to;
     char from_name[INTROSPECT_NAME_MAX], to_name[INTROSPECT_NAME_MAX];

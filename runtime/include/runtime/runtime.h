@@ -35,6 +35,11 @@ int runtime_spawn(struct runtime *runtime, const struct actor_ops *ops, const vo
                   const struct spawn_options *options, struct actor_id *ret_id);
 void runtime_stop_actor(struct runtime *runtime, struct actor_id who);
 struct actor_id runtime_lookup(struct runtime *runtime, const char *name);
+const char *runtime_name(const struct runtime *runtime); /* as given in the options */
+/* A second way to an actor, mostly a remote one: `name` looks up to `id` until runtime_unregister.
+ * -EEXIST when the name is taken. */
+int runtime_register(struct runtime *runtime, const char *name, struct actor_id id);
+int runtime_unregister(struct runtime *runtime, const char *name);
 /* From any thread, also one the runtime does not know. Takes the message. Errors as
  * context_send. */
 int runtime_post(struct runtime *runtime, struct actor_id to, struct message *message);
