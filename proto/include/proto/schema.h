@@ -37,7 +37,11 @@ enum proto_kind {
 #define K(kind, type) PROTO_##kind,
     PROTO_KINDS(K)
 #undef K
+        PROTO_KIND_COUNT
 };
+
+/* "text", "u64", ...; "?" for an unknown one. */
+const char *proto_kind_name(enum proto_kind kind);
 
 #define K(kind, type) typedef type proto_type_##kind;
 PROTO_KINDS(K)
@@ -46,9 +50,13 @@ PROTO_KINDS(K)
 struct proto_field {
     enum proto_kind kind;
     const char *name;
-    size_t offset;
     const char *help;
 };
+
+/* Largest struct of a message, bytes: what a receiver sets aside to unpack into. */
+#define PROTO_STRUCT_MAX 1024
+/* Deepest nesting inside a `value` field or an element that is skipped. */
+#define PROTO_DEPTH_MAX 8
 
 struct proto_schema {
     uint32_t number;
@@ -60,10 +68,14 @@ struct proto_schema {
     bool has_secret;
 };
 
-#define PROTO_MEMBER(kind, name, help) proto_type_##kind name;
+/* Every member starts at a multiple of 8, so a field's place is the sum of the widths before it;
+ * PROTO_DEFINE proves it for each struct. A message without fields is an empty struct (GNU C). */
+#define PROTO_WIDTH(type) ((sizeof(type) + 7) / 8 * 8)
+
+#define PROTO_MEMBER(kind, name, help) _Alignas(8) proto_type_##kind name;
 #define PROTO_STRUCT(number, name, fields, help)                                                   \
     struct name {                                                                                  \
-        fields(PROTO_MEMBER) char proto_end[0];                                                    \
+        fields(PROTO_MEMBER)                                                                       \
     };                                                                                             \
     extern const struct proto_schema name##_schema;
 #define PROTO_NUMBER(number, name, fields, help) MSG_##name = number,
@@ -72,6 +84,28 @@ struct proto_schema {
     MESSAGES(PROTO_STRUCT)                                                                         \
     extern const struct proto_schema *const proto_##topic##_schemas[];                             \
     extern const size_t proto_##topic##_schema_count;
+
+/* Once for each topic, in proto/<topic>.c. The last row of the fields is a stop, so that a message
+ * without any has a table too. */
+#define PROTO_ROW(kind, name, help) {PROTO_##kind, #name, help},
+#define PROTO_PLUS_WIDTH(kind, name, help) +PROTO_WIDTH(proto_type_##kind)
+#define PROTO_OR_SECRET(kind, name, help) || PROTO_##kind == PROTO_secret
+#define PROTO_DESCRIBE(number, name, fields, help)                                                 \
+    _Static_assert(sizeof(struct name) == 0 fields(PROTO_PLUS_WIDTH), "a gap in struct " #name);   \
+    _Static_assert(sizeof(struct name) <= PROTO_STRUCT_MAX, "too many fields in " #name);          \
+    static const struct proto_field name##_fields[] = {                                            \
+        fields(PROTO_ROW){PROTO_KIND_COUNT, NULL, NULL}};                                          \
+    const struct proto_schema name##_schema = {                                                    \
+        number,        #name,                                                                      \
+        help,          sizeof(struct name),                                                        \
+        name##_fields, sizeof(name##_fields) / sizeof(name##_fields[0]) - 1,                       \
+        false fields(PROTO_OR_SECRET)};
+#define PROTO_REFERENCE(number, name, fields, help) &name##_schema,
+#define PROTO_DEFINE(topic, MESSAGES)                                                              \
+    MESSAGES(PROTO_DESCRIBE)                                                                       \
+    const struct proto_schema *const proto_##topic##_schemas[] = {MESSAGES(PROTO_REFERENCE)};      \
+    const size_t proto_##topic##_schema_count =                                                    \
+        sizeof(proto_##topic##_schemas) / sizeof(proto_##topic##_schemas[0]);
 
 /* All messages of all topics, by number. NULL when unknown. */
 const struct proto_schema *proto_find(uint32_t number);
@@ -89,10 +123,12 @@ int proto_unpack(const void *schema, const uint8_t *body, size_t size, void *ret
  * wanted, as snprintf. */
 size_t proto_print(const struct proto_schema *schema, const uint8_t *body, size_t size,
                    char *ret_text, size_t text_size);
-/* Overwrites the secret fields' bytes in a body. */
+/* Overwrites the secret fields' bytes in a body; all of a body that does not unpack. */
 void proto_wipe(const struct proto_schema *schema, uint8_t *body, size_t size);
 
 struct proto_text proto_text(const char *string); /* NULL is empty */
 bool proto_text_equal(struct proto_text text, const char *string);
 /* Copies with a NUL; false (and an empty string) when it does not fit or holds a NUL. */
 bool proto_text_copy(struct proto_text text, char *ret_string, size_t size);
+/* Copies with a NUL, malloc'd; NULL without memory or when it holds a NUL. */
+char *proto_text_dup(struct proto_text text);
