@@ -28,7 +28,10 @@
       "Held open by the sender's link: when it goes, the swarm has left. Answer: done or "         \
       "refusal.")                                                                                  \
     X(0x010b, token_drain, TOKEN_DRAIN_FIELDS,                                                     \
-      "Finish what is in flight, start nothing new, then end. Answer: done, when drained.")
+      "Finish what is in flight, start nothing new, then end. Answer: done, when drained.")        \
+    X(0x010c, token_adopt, TOKEN_ADOPT_FIELDS,                                                     \
+      "A person says that this store is the one to go on with, though it looks like a copy or a "  \
+      "restored backup. Answer: done or refusal.")
 
 #define TOKEN_GET_FIELDS(F)                                                                        \
     F(text, profile, "profile id, or an alias of one")                                             \
@@ -118,5 +121,8 @@
     F(u64, pid, "of the process that holds it")
 
 #define TOKEN_DRAIN_FIELDS(F) F(text, why, "for the audit")
+
+#define TOKEN_ADOPT_FIELDS(F)                                                                      \
+    F(text, profile, "only this one; empty: all, and the store itself")
 
 PROTO_DECLARE(token, TOKEN_MESSAGES)

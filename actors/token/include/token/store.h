@@ -8,8 +8,15 @@
  *     reserve          all three exist at full size, files and directory synced
  *     write_intent     durable when it returns: (generation, attempt, nonce, time)
  *     write_answer     raw provider bytes, sealed, durable; before anything parses them
- *     write_record     record n+1 durable, renamed over n, directory synced; intent and answer gone
- *     release          nothing was sent: the reservation and any intent are removed
+ *     write_record     record n+1 durable, renamed over n, directory synced; then the intents and
+ *                      answers of older generations go
+ *     release          this attempt spent nothing: its reservation, intent and answer are removed
+ *
+ * After an unknown outcome n is sent again, as attempt 2, 3, ... : each attempt has files of its
+ * own, so what is known of an earlier one is never lost to a later one. write_record of the
+ * generation that is already stored (a mark, an alias) keeps intents and answers; of a higher one
+ * it removes them. The generation rises with every saved answer, also one without a new refresh
+ * token (then record n+1 holds the same one), so a record file is never rewritten in place.
  *
  * Calls block (the real ones sync files) and are made from one thread, the store actor's. Each
  * returns 0 or a negative errno; on an error of write_record the old record is still the truth and
@@ -57,14 +64,27 @@ struct intent {
     int64_t wall_ms;     /* when */
     uint64_t boot_ns;    /* clock port, with boot_id tells how long ago */
     uint8_t boot_id[16];
+    int64_t first_wall_ms;     /* the same for attempt 1 of this generation: a provider's grace */
+    uint64_t first_boot_ns;    /* window counts from there */
+    uint8_t first_boot_id[16];
+};
+
+/* What came back for one attempt, as it came. */
+struct answer {
+    uint64_t generation; /* that was spent for it */
+    uint32_t attempt;
+    bool complete;       /* false: cut off, kept for people only */
+    uint32_t http_status;
+    struct secret *body;
 };
 
 /* What load finds of one profile. */
 struct stored {
     struct credential credential;
     bool has_intent;   /* a request for credential.generation may have been sent */
-    struct intent intent;
-    struct secret *answer; /* sealed raw answer found beside the intent, opened; NULL: none */
+    struct intent intent;  /* of the latest attempt */
+    bool has_answer;       /* the newest complete one of this generation, else the newest */
+    struct answer answer;
 };
 
 /* Flags of what `open` found out about the store as a whole. */
@@ -80,14 +100,16 @@ struct store_port {
      * not authenticate is reported through `bad` (name, what is wrong) and left untouched. */
     int (*load)(struct store_port *store, void *arg, void (*each)(void *arg, struct stored *stored),
                 void (*bad)(void *arg, const char *file, const char *why));
-    int (*reserve)(struct store_port *store, const struct credential *credential);
+    int (*reserve)(struct store_port *store, const struct credential *credential,
+                   uint32_t attempt);
     int (*write_intent)(struct store_port *store, const struct credential *credential,
                         const struct intent *intent);
     int (*write_answer)(struct store_port *store, const struct credential *credential,
-                        const struct secret *answer);
+                        const struct answer *answer);
     /* For refresh results, imports, needs-login marks, aliases: the one way to save. */
     int (*write_record)(struct store_port *store, const struct credential *credential);
-    int (*release)(struct store_port *store, const struct credential *credential);
+    int (*release)(struct store_port *store, const struct credential *credential,
+                   uint32_t attempt);
     int (*remove)(struct store_port *store, const char *profile);
     /* Keyed digest of a refresh token, to know one that was seen before. */
     void (*digest)(struct store_port *store, const struct secret *token, uint8_t ret_digest[16]);
