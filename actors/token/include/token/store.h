@@ -117,5 +117,7 @@ struct store_port {
     int (*adopt)(struct store_port *store);
     /* One line to the audit log, appended and synced by the engine's policy. No secrets. */
     int (*audit)(struct store_port *store, const char *line);
-    void (*close)(struct store_port *store);
+    /* A sentence about the last call that failed: what, where, what to do. For people. */
+    const char *(*why)(const struct store_port *store);
+    void (*close)(struct store_port *store); /* and frees; also after a failed open */
 };

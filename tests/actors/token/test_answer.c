@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "token/answer.h"
+#include "token/credential.h"
+
+#define NOW_MS 1790000000000
+
+static const struct provider_rule lab = {
+    .id = "lab",
+    .expiry = "expires_in",
+    .account_claim = "/https:~1~1api.openai.com~1auth/chatgpt_account_id",
+    .terminal_codes = {"app_session_terminated"},
+    .terminal_code_count = 1,
+};
+
+static enum token_outcome parse(long status, const char *text, struct token_answer *ret_answer)
+{
+    struct secret *body = secret_new(text, strlen(text));
+    enum token_outcome outcome = token_answer_parse(&lab, status, body, NOW_MS, ret_answer);
+    secret_free(body);
+    return outcome;
+}
+
+/* The table of DESIGN §7.3, one row each. */
+static const struct {
+    long status;
+    const char *body;
+    enum token_outcome outcome;
+} rows[] = {
+    {200, "{\"access_token\":\"a\",\"refresh_token\":\"r\"}", OUTCOME_ROTATED},
+    {200, "{\"refresh_token\":\"r\"}", OUTCOME_ROTATED},
+    {200, "{\"access_token\":\"a\"}", OUTCOME_KEPT},
+    {200, "{\"access_token\":\"a\",\"refresh_token\":null}", OUTCOME_KEPT},
+    {200, "{\"access_token\":\"a\",\"refresh_token\":\"\"}", OUTCOME_KEPT},
+    {200, "{\"id_token\":\"i\"}", OUTCOME_KEPT},
+    {200, "{\"access_token\":\"a\",\"refresh_token\":7}", OUTCOME_UNKNOWN},
+    {200, "{\"access_token\":\"a\\r\\nX: y\",\"refresh_token\":\"r\"}", OUTCOME_UNKNOWN},
+    {200, "{\"access_token\":\"a\",\"refresh_token\":\"r\",\"refresh_token\":\"s\"}",
+     OUTCOME_UNKNOWN},
+    {200, "{\"access_token\":\"a\",\"refresh_to", OUTCOME_UNKNOWN},
+    {200, "<html>welcome to the hotel</html>", OUTCOME_UNKNOWN},
+    {200, "[]", OUTCOME_UNKNOWN},
+    {200, "{}", OUTCOME_UNKNOWN},
+    {200, "", OUTCOME_UNKNOWN},
+    {204, "", OUTCOME_UNKNOWN},
+    {200, "{\"error\":\"invalid_grant\"}", OUTCOME_TERMINAL},
+    {400, "{\"error\":\"invalid_grant\"}", OUTCOME_TERMINAL},
+    {401, "{\"error\":{\"code\":\"refresh_token_reused\",\"type\":\"invalid_request_error\"}}",
+     OUTCOME_TERMINAL},
+    {401, "{\"error\":{\"code\":\"REFRESH_TOKEN_EXPIRED\"}}", OUTCOME_TERMINAL},
+    {403, "{\"code\":\"refresh_token_invalidated\"}", OUTCOME_TERMINAL},
+    {400, "{\"error\":\"app_session_terminated\"}", OUTCOME_TERMINAL},
+    {429, "{\"error\":\"slow_down\"}", OUTCOME_NOT_SPENT},
+    {429, "", OUTCOME_NOT_SPENT},
+    {400, "{\"error\":\"invalid_client\"}", OUTCOME_CONFIG},
+    {401, "{\"error\":\"invalid_client\"}", OUTCOME_CONFIG},
+    {400, "{\"error\":\"invalid_request\"}", OUTCOME_CONFIG},
+    {400, "{\"error\":\"unsupported_grant_type\"}", OUTCOME_CONFIG},
+    {400, "{\"error\":\"invalid_scope\"}", OUTCOME_CONFIG},
+    {400, "{\"error\":\"unauthorized_client\"}", OUTCOME_CONFIG},
+    {302, "", OUTCOME_CONFIG},
+    {307, "{\"error\":\"invalid_grant\"}", OUTCOME_CONFIG},
+    {308, "{\"access_token\":\"a\",\"refresh_token\":\"r\"}", OUTCOME_CONFIG},
+    {401, "<html>sign in to the proxy</html>", OUTCOME_UNKNOWN},
+    {403, "<html>blocked: invalid_grant</html>", OUTCOME_UNKNOWN},
+    {403, "{\"error\":\"forbidden\"}", OUTCOME_UNKNOWN},
+    {400, "{}", OUTCOME_UNKNOWN},
+    {404, "", OUTCOME_UNKNOWN},
+    {408, "", OUTCOME_UNKNOWN},
+    {408, "{\"error\":\"invalid_request\"}", OUTCOME_UNKNOWN},
+    {500, "{\"error\":\"invalid_grant\"}", OUTCOME_UNKNOWN},
+    {503, "{\"error\":\"invalid_client\"}", OUTCOME_UNKNOWN},
+    {0, "", OUTCOME_UNKNOWN},
+};
+
+static void every_row_of_the_outcome_table_holds(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct token_answer answer;
+        enum token_outcome outcome = parse(rows[i].status, rows[i].body, &answer);
+        if (outcome != rows[i].outcome) {
+            fail_msg("%ld %s: %s instead of %s", rows[i].status, rows[i].body,
+                     token_outcome_name(outcome), token_outcome_name(rows[i].outcome));
+        }
+        bool kept = outcome == OUTCOME_ROTATED || outcome == OUTCOME_KEPT;
+        assert_true(kept || (answer.access == NULL && answer.refresh == NULL));
+        assert_true(kept || answer.why[0] != '\0');
+        token_answer_deinit(&answer);
+    }
+}
+
+static void a_body_that_is_missing_is_unknown(void **state)
+{
+    (void)state;
+    struct token_answer answer;
+    assert_int_equal(token_answer_parse(&lab, 200, NULL, NOW_MS, &answer), OUTCOME_UNKNOWN);
+    token_answer_deinit(&answer);
+}
+
+static void expiry_is_read_where_it_stands(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *field;
+        int64_t expires_at_ms;
+    } cases[] = {
+        {"\"expires_in\":3600", NOW_MS + 3600000},
+        {"\"expires_in\":\"3600\"", NOW_MS + 3600000},
+        {"\"expires_in\":0", 0},
+        {"\"expires_in\":-5", 0},
+        {"\"expires_in\":1e300", NOW_MS + 10LL * 366 * 86400000},
+        {"\"expires_in\":\"soon\"", 0},
+        {"\"expires_at\":1790003600", 1790003600000},
+        {"\"expires_at\":1790003600123", 1790003600123},
+        {"\"expires_at\":\"2026-09-21T13:33:20Z\"", 1789997600000},
+        {"\"expires_at\":\"2026-09-21T15:33:20.5+02:00\"", 1789997600500},
+        {"\"expires_at\":\"2026-99-21T15:33:20Z\"", 0},
+        {"\"scope\":\"x\"", 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char body[256];
+        struct token_answer answer;
+        snprintf(body, sizeof(body), "{\"access_token\":\"a\",%s}", cases[i].field);
+        assert_int_equal(parse(200, body, &answer), OUTCOME_KEPT);
+        assert_int_equal(answer.expires_at_ms, cases[i].expires_at_ms);
+        token_answer_deinit(&answer);
+    }
+}
+
+/* {"exp":1790009000,"https://api.openai.com/auth":{"chatgpt_account_id":"acct-7"}} */
+#define JWT                                                                                        \
+    "e30.eyJleHAiOjE3OTAwMDkwMDAsImh0dHBzOi8vYXBpLm9wZW5haS5jb20vYXV0aCI6eyJjaGF0Z3B0X2FjY291bnRf" \
+    "aWQiOiJhY2N0LTcifX0.sig"
+
+static void claims_give_expiry_and_account(void **state)
+{
+    (void)state;
+    struct token_answer answer;
+    assert_int_equal(parse(200, "{\"access_token\":\"" JWT "\"}", &answer), OUTCOME_KEPT);
+    assert_int_equal(answer.expires_at_ms, 1790009000000);
+    assert_string_equal(answer.account, "acct-7");
+    token_answer_deinit(&answer);
+
+    /* The id token is looked at when the access token is opaque. */
+    assert_int_equal(parse(200, "{\"access_token\":\"a\",\"id_token\":\"" JWT "\"}", &answer),
+                     OUTCOME_KEPT);
+    assert_int_equal(answer.expires_at_ms, 0);
+    assert_string_equal(answer.account, "acct-7");
+    token_answer_deinit(&answer);
+
+    struct provider_rule jwt_first = lab;
+    snprintf(jwt_first.expiry, sizeof(jwt_first.expiry), "jwt");
+    const char *both = "{\"access_token\":\"" JWT "\",\"expires_in\":60}";
+    struct secret *body = secret_new(both, strlen(both));
+    assert_int_equal(token_answer_parse(&jwt_first, 200, body, NOW_MS, &answer), OUTCOME_KEPT);
+    assert_int_equal(answer.expires_at_ms, 1790009000000);
+    token_answer_deinit(&answer);
+    secret_free(body);
+}
+
+static void earliest_refresh_is_a_number_a_text_or_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        int64_t at_ms;
+    } cases[] = {
+        {"1790003240", 1790003240000}, {"1790003240.5", 1790003240500},
+        {"\"1790003240\"", 1790003240000}, {"\"2026-09-21T13:33:20Z\"", 1789997600000},
+        {"null", 0}, {"\"\"", 0}, {"true", 0}, {"{}", 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char body[256];
+        struct token_answer answer;
+        snprintf(body, sizeof(body), "{\"access_token\":\"a\",\"earliest_refresh_at\":%s}",
+                 cases[i].value);
+        assert_int_equal(parse(200, body, &answer), OUTCOME_KEPT);
+        assert_int_equal(answer.earliest_refresh_at_ms, cases[i].at_ms);
+        token_answer_deinit(&answer);
+    }
+}
+
+static void hostile_bodies_are_unknown(void **state)
+{
+    (void)state;
+    struct token_answer answer;
+    size_t size = 1 << 20;
+    char *body = malloc(size + 64);
+    int length = snprintf(body, size, "{\"access_token\":\"");
+    memset(body + length, 'a', TOKEN_MAX);
+    snprintf(body + length + TOKEN_MAX, 64, "\",\"refresh_token\":\"r\"}"); /* over its cap */
+    assert_int_equal(parse(200, body, &answer), OUTCOME_UNKNOWN);
+    token_answer_deinit(&answer);
+
+    memset(body + length, 'a', size - (size_t)length); /* 1 MB */
+    snprintf(body + size, 64, "\"}");
+    assert_int_equal(parse(200, body, &answer), OUTCOME_UNKNOWN);
+    token_answer_deinit(&answer);
+
+    length = snprintf(body, size, "{\"access_token\":\"a\",\"x\":");
+    memset(body + length, '[', 100000);
+    body[length + 100000] = '\0';
+    assert_int_equal(parse(200, body, &answer), OUTCOME_UNKNOWN);
+    token_answer_deinit(&answer);
+    free(body);
+}
+
+static void a_code_that_is_not_a_code_is_not_shown(void **state)
+{
+    (void)state;
+    struct token_answer answer;
+    assert_int_equal(parse(400, "{\"error\":\"<script>alert(1)</script>\"}", &answer),
+                     OUTCOME_UNKNOWN);
+    assert_string_equal(answer.error_code, "");
+    assert_null(strstr(answer.why, "script"));
+    token_answer_deinit(&answer);
+}
+
+static void absent_fields_never_erase_stored_ones(void **state)
+{
+    (void)state;
+    struct credential credential;
+    credential_init(&credential);
+    credential.generation = 4;
+    credential.refresh = secret_new("r4", 2);
+    credential.id_token = secret_new("i4", 2);
+    credential.earliest_refresh_at_ms = 5;
+    credential.refresh_expires_at_ms = 6;
+    snprintf(credential.account, sizeof(credential.account), "acct-1");
+
+    struct token_answer answer;
+    assert_int_equal(parse(200, "{\"access_token\":\"a5\",\"expires_in\":60}", &answer),
+                     OUTCOME_KEPT);
+    assert_false(token_answer_apply(&answer, &credential, NOW_MS));
+    token_answer_deinit(&answer);
+    assert_int_equal(credential.generation, 5); /* every saved answer is a generation */
+    assert_string_equal(secret_data(credential.access), "a5");
+    assert_string_equal(secret_data(credential.refresh), "r4");
+    assert_string_equal(secret_data(credential.id_token), "i4");
+    assert_string_equal(credential.account, "acct-1");
+    assert_int_equal(credential.earliest_refresh_at_ms, 5);
+    assert_int_equal(credential.refresh_expires_at_ms, 6);
+    assert_int_equal(credential.expires_at_ms, NOW_MS + 60000);
+
+    assert_int_equal(parse(200, "{\"refresh_token\":\"r4\"}", &answer), OUTCOME_ROTATED);
+    assert_false(token_answer_apply(&answer, &credential, NOW_MS)); /* the same one again */
+    token_answer_deinit(&answer);
+
+    assert_int_equal(parse(200, "{\"refresh_token\":\"r5\"}", &answer), OUTCOME_ROTATED);
+    assert_true(token_answer_apply(&answer, &credential, NOW_MS));
+    assert_int_equal(credential.generation, 7);
+    assert_string_equal(secret_data(credential.access), "a5");
+    assert_int_equal(credential.expires_at_ms, NOW_MS + 60000);
+    token_answer_deinit(&answer);
+    credential_deinit(&credential);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_row_of_the_outcome_table_holds),
+        cmocka_unit_test(a_body_that_is_missing_is_unknown),
+        cmocka_unit_test(expiry_is_read_where_it_stands),
+        cmocka_unit_test(claims_give_expiry_and_account),
+        cmocka_unit_test(earliest_refresh_is_a_number_a_text_or_nothing),
+        cmocka_unit_test(hostile_bodies_are_unknown),
+        cmocka_unit_test(a_code_that_is_not_a_code_is_not_shown),
+        cmocka_unit_test(absent_fields_never_erase_stored_ones),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
