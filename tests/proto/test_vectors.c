@@ -150,7 +150,7 @@ static void the_vectors_hold_both_ways(void **state)
     assert_true(reader->vectors > 50);
     for (size_t i = 0; proto_at(i); i++)
         if (!reader->seen[i])
-            fail_msg("no vector for %s", proto_at(i)->name);
+            fail_msg("no vector for %s: run `ninja docs`", proto_at(i)->name);
     free(line);
     free(reader);
 }
