@@ -22,6 +22,7 @@ struct provider_rule {
     char scopes[512];
     enum token_encoding encoding;
     char extra[512];        /* JSON object of strings: fields added to the token request */
+    char headers[512];      /* JSON object of strings: headers added to the token request */
     enum rotation rotation;
     uint32_t grace_seconds;
     char expiry[32];        /* expires_in (default), jwt, expires_at; where expiry stands */
@@ -41,11 +42,18 @@ enum token_outcome {
     OUTCOME_UNKNOWN,     /* anything else, 200 that does not parse included */
 };
 
-/* Built-in rules by id: chatgpt, openai-codex, openai, anthropic. NULL: none of that name. */
+/* Built-in rules by id: chatgpt, openai-codex, openai, anthropic. NULL: none of that name. The last
+ * two have no token URL: API keys only. */
 const struct provider_rule *provider_builtin(const char *id);
-/* From and to the `oauth` object of the config (plus "id"). 0, or -EINVAL with a sentence. */
+/* From the `oauth` object of the config (plus "id"): what it does not say comes from the built-in
+ * rule of that id, else is strict, form, expires_in. 0, or -EINVAL with a sentence. */
 int provider_rule_parse(const char *id, const char *json, struct provider_rule *ret_rule,
                         char *ret_why, size_t why_size);
-char *provider_rule_print(const struct provider_rule *rule); /* malloc'd JSON */
-/* scheme://host:port of the token URL. */
+/* The same object with all it holds; malloc'd. NULL without memory. */
+char *provider_rule_print(const struct provider_rule *rule);
+/* scheme://host[:port] of the token URL, the port only when it is not the scheme's own. False:
+ * there is none, or no room. */
 bool provider_rule_origin(const struct provider_rule *rule, char *ret_origin, size_t size);
+/* https, or http to a loopback host; a host, no user, no fragment. Else a sentence. */
+bool provider_url_check(const char *url, char *ret_why, size_t why_size);
+const char *rotation_name(enum rotation rotation); /* as in the config */

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "token/provider.h"
+
+static const char *const builtins[] = {"chatgpt", "openai-codex", "openai", "anthropic"};
+
+static void what_is_printed_parses_to_the_same_rule(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        const struct provider_rule *rule = provider_builtin(builtins[i]);
+        assert_non_null(rule);
+        char *text = provider_rule_print(rule);
+        char why[256] = "";
+        struct provider_rule again;
+        assert_int_equal(provider_rule_parse(rule->id, text, &again, why, sizeof(why)), 0);
+        assert_memory_equal(rule, &again, sizeof(again));
+        free(text);
+    }
+    assert_null(provider_builtin("nobody"));
+}
+
+static void a_config_object_becomes_a_rule(void **state)
+{
+    (void)state;
+    struct provider_rule rule;
+    char why[256] = "";
+    assert_int_equal(
+        provider_rule_parse(
+            "lab",
+            "{\"tokenUrl\":\"http://127.0.0.1:8443/oauth/token\",\"clientId\":\"lab\","
+            "\"encoding\":\"json\",\"rotation\":\"grace\",\"graceSeconds\":30,"
+            "\"extra\":{\"audience\":\"x\"},\"headers\":{\"X-Lab\":\"1\"},"
+            "\"terminalCodes\":[\"gone\"],\"expiry\":\"jwt\",\"accountClaim\":\"/sub\"}",
+            &rule, why, sizeof(why)),
+        0);
+    assert_string_equal(rule.id, "lab");
+    assert_int_equal(rule.encoding, ENCODING_JSON);
+    assert_int_equal(rule.rotation, ROTATION_GRACE);
+    assert_int_equal(rule.grace_seconds, 30);
+    assert_string_equal(rule.extra, "{\"audience\":\"x\"}");
+    assert_string_equal(rule.headers, "{\"X-Lab\":\"1\"}");
+    assert_int_equal(rule.terminal_code_count, 1);
+    assert_string_equal(rule.terminal_codes[0], "gone");
+    char *text = provider_rule_print(&rule);
+    struct provider_rule again;
+    assert_int_equal(provider_rule_parse("lab", text, &again, why, sizeof(why)), 0);
+    assert_memory_equal(&rule, &again, sizeof(again));
+    free(text);
+}
+
+static void what_is_not_said_is_strict(void **state)
+{
+    (void)state;
+    struct provider_rule rule;
+    char why[256] = "";
+    assert_int_equal(provider_rule_parse("lab", "{\"tokenUrl\":\"https://example.test/t\"}", &rule,
+                                         why, sizeof(why)),
+                     0);
+    assert_int_equal(rule.rotation, ROTATION_STRICT);
+    assert_int_equal(rule.encoding, ENCODING_FORM);
+    assert_string_equal(rule.expiry, "expires_in");
+}
+
+static void a_built_in_rule_can_be_changed_in_one_key(void **state)
+{
+    (void)state;
+    struct provider_rule rule;
+    char why[256] = "";
+    assert_int_equal(provider_rule_parse("chatgpt", "{\"clientId\":\"oaiapp_1\"}", &rule, why,
+                                         sizeof(why)),
+                     0);
+    assert_string_equal(rule.client_id, "oaiapp_1");
+    assert_string_equal(rule.token_url, provider_builtin("chatgpt")->token_url);
+}
+
+static void wrong_objects_are_refused_with_a_sentence(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *says;
+    } cases[] = {
+        {"{\"tokenUrl\":\"http://example.test/t\"}", "use https"},
+        {"{\"tokenUrl\":\"http://127.0.0.1.example.test/t\"}", "use https"},
+        {"{\"tokenUrl\":\"ftp://example.test/t\"}", "neither https"},
+        {"{\"tokenUrl\":\"https://user:pass@example.test/t\"}", "user name"},
+        {"{\"tokenUrl\":\"https://example.test/t#x\"}", "fragment"},
+        {"{\"tokenUrl\":\"example\\ntest\"}", "control characters"},
+        {"{\"tokenUrl\":\"://\"}", "not a URL"},
+        {"{\"tokenUrl\":5}", "tokenUrl must be text"},
+        {"{}", "needs tokenUrl"},
+        {"{\"tokenURL\":\"https://example.test/t\"}", "known are tokenUrl"},
+        {"{\"issuer\":\"https://example.test\",\"rotation\":\"sometimes\"}", "\"two-phase\""},
+        {"{\"issuer\":\"https://example.test\",\"rotation\":\"grace\"}", "needs graceSeconds"},
+        {"{\"issuer\":\"https://example.test\",\"graceSeconds\":-1}", "whole number"},
+        {"{\"issuer\":\"https://example.test\",\"expiry\":\"later\"}", "\"expires_at\""},
+        {"{\"issuer\":\"https://example.test\",\"extra\":{\"grant_type\":\"x\"}}",
+         "set by the request"},
+        {"{\"issuer\":\"https://example.test\",\"extra\":{\"a\":1}}", "extra.a must be text"},
+        {"{\"issuer\":\"https://example.test\",\"headers\":{\"a b\":\"1\"}}", "header name"},
+        {"{\"issuer\":\"https://example.test\",\"headers\":{\"a\":\"1\\r\\nb: 2\"}}",
+         "control characters"},
+        {"{\"issuer\":\"https://example.test\",\"accountClaim\":\"sub\"}", "JSON pointer"},
+        {"{\"issuer\":\"https://example.test\",\"terminalCodes\":[\"\"]}", "terminalCodes[0]"},
+        {"{\"id\":\"other\",\"issuer\":\"https://example.test\"}", "another provider"},
+        {"{\"issuer\":", "line 1, column"},
+        {"[]", "must be an object"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct provider_rule rule = {.grace_seconds = 77};
+        char why[512] = "";
+        int error = provider_rule_parse("lab", cases[i].json, &rule, why, sizeof(why));
+        if (error != -EINVAL || strstr(why, cases[i].says) == NULL) {
+            fail_msg("%s: %d, \"%s\"", cases[i].json, error, why);
+        }
+        assert_int_equal(rule.grace_seconds, 77); /* nothing is written on failure */
+    }
+}
+
+static void the_origin_is_scheme_host_and_unusual_port(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *origin;
+    } cases[] = {
+        {"https://example.test/oauth/token", "https://example.test"},
+        {"https://example.test:443/t", "https://example.test"},
+        {"https://EXAMPLE.test:8443/t?x=1", "https://example.test:8443"},
+        {"http://[::1]:9/t", "http://[::1]:9"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct provider_rule rule = {0};
+        memcpy(rule.token_url, cases[i].url, strlen(cases[i].url));
+        char origin[64];
+        assert_true(provider_rule_origin(&rule, origin, sizeof(origin)));
+        assert_string_equal(origin, cases[i].origin);
+        assert_false(provider_rule_origin(&rule, origin, 8));
+    }
+    char origin[64];
+    assert_false(provider_rule_origin(provider_builtin("openai"), origin, sizeof(origin)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_printed_parses_to_the_same_rule),
+        cmocka_unit_test(a_config_object_becomes_a_rule),
+        cmocka_unit_test(what_is_not_said_is_strict),
+        cmocka_unit_test(a_built_in_rule_can_be_changed_in_one_key),
+        cmocka_unit_test(wrong_objects_are_refused_with_a_sentence),
+        cmocka_unit_test(the_origin_is_scheme_host_and_unusual_port),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
