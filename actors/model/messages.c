@@ -122,7 +122,7 @@ static json_t *build(const struct api_call *call)
 
 /* ---- the answer ---------------------------------------------------------------------------- */
 
-/* reading->parts has one element at most: the tool_use block that is open, {id, name, json: pieces}. */
+/* reading->parts has one element at most: the open tool_use block, {id, name, json: pieces}. */
 static int on_block_start(struct reading *reading, const json_t *event)
 {
     json_t *block = json_object_get(event, "content_block");

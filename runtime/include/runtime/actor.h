@@ -42,7 +42,7 @@ typedef int (*actor_handle_fn)(void *state, struct context *context, const void 
 struct actor_handler {
     uint32_t type;
     uint32_t from;      /* enum actor_from, or-ed */
-    const char *name;   /* for traces, e.g. "token_get" */
+    const char *name;   /* for traces, e.g. "counter_add" */
     const void *schema; /* handed to decode; NULL: the handler gets the raw body */
     actor_handle_fn handle;
 };
@@ -65,7 +65,7 @@ enum exit_reason {
 };
 
 struct actor_ops {
-    const char *name;        /* kind, e.g. "token" */
+    const char *name;        /* kind, e.g. "counter" */
     size_t state_size;       /* bytes; the runtime allocates them, zeroed */
     unsigned mailbox_limit;  /* messages; 0 is the default of 1024 */
     bool fair_senders;       /* round-robin over senders (where strangers can send) */

@@ -72,8 +72,8 @@ size_t introspect_counters(struct runtime *runtime, struct actor_id who, uint64_
                            struct counter_info *ret_rows, size_t max);
 size_t introspect_open(struct runtime *runtime, struct actor_id who, uint64_t *cursor,
                        struct open_info *ret_rows, size_t max);
-size_t introspect_headers(struct runtime *runtime, struct actor_id who, struct header_info *ret_rows,
-                          size_t max);
+size_t introspect_headers(struct runtime *runtime, struct actor_id who,
+                          struct header_info *ret_rows, size_t max);
 size_t introspect_drops(struct runtime *runtime, uint64_t *cursor, struct drop_info *ret_rows,
                         size_t max);
 size_t introspect_links(struct runtime *runtime, uint64_t *cursor, struct link_info *ret_rows,

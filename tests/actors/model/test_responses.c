@@ -87,7 +87,8 @@ static void an_overload_inside_the_stream_is_transient(void **state)
                 "event: error\ndata: {\"type\":\"error\",\"code\":\"slow_down\",\"message\":\"m\"}"
                 "\n\n",
                 &(struct expected){.fault = FAULT_TRANSIENT, .code = "slow_down"});
-    read_stream(&api_responses, "data: {\"error\":{\"message\":\"m\",\"type\":\"server_error\"}}\n\n",
+    read_stream(&api_responses,
+                "data: {\"error\":{\"message\":\"m\",\"type\":\"server_error\"}}\n\n",
                 &(struct expected){.fault = FAULT_TRANSIENT, .code = "server_error"});
 }
 

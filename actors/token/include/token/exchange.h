@@ -6,7 +6,7 @@
  * may the token have been sent. So a failure before the gate provably spent nothing.
  *
  * Callbacks come from the exchange's own thread (the simulator: from its step), `done` exactly
- * once, and never from inside start. A running exchange is never cancelled after the gate opened. */
+ * once, and never from inside start. A running exchange is never cancelled once the gate opened. */
 #pragma once
 
 #include <stdbool.h>

@@ -52,7 +52,7 @@ struct credential {
     int64_t refresh_expires_at_ms;  /* 0: unknown */
     char needs_login[64];   /* reason code; empty: fine */
     char aliases[512];      /* comma-separated other ids */
-    char *rule;             /* provider rule it is pinned to, JSON (token/provider.h); may be NULL */
+    char *rule;             /* provider rule it is pinned to (token/provider.h), JSON or NULL */
     uint8_t (*digests)[16]; /* keyed digests of all refresh tokens of this family, newest last */
     size_t digest_count;
 };
