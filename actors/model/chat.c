@@ -2,8 +2,8 @@
 /* OpenAI Chat Completions, and the many servers that speak it with an accent: the index of a tool
  * call is left out, its id is repeated in every fragment or comes not at all, a whole call comes in
  * one chunk, `choices` is null in the chunk that has the usage. So a fragment belongs to the call
- * of its index; without an index it opens a new call when it brings an id that is not the last one's.
- * The end is `[DONE]` after a finish reason: either alone is a cut. */
+ * of its index; without an index it opens a new call when it brings an id that is not the last
+ * one's. The end is `[DONE]` after a finish reason: either alone is a cut. */
 #include "api.h"
 
 #include <errno.h>

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The checks are themselves checked: each row plants one violation in a tidy little tree and
 expects exactly that finding. test_tidy.py TOOLS_TIDY_FOLDER CC"""
+import contextlib
+import io
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -74,9 +77,10 @@ def run_tidy(tools, tree):
             os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
             with open(os.path.join(root, path), "w", encoding="utf-8") as file:
                 file.write(text)
-        done = subprocess.run([sys.executable, os.path.join(tools, "tidy.py"), root],
-                              capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout.splitlines()[:-1]
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            code = runpy.run_path(os.path.join(tools, "tidy.py"))["main"](root)
+        return code, out.getvalue().splitlines()[:-1]
 
 
 def check_planted(tools, row):

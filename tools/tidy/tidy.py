@@ -207,8 +207,8 @@ def files_of(root):
                 yield os.path.relpath(os.path.join(folder, name), root)
 
 
-def main():
-    root, report, count = sys.argv[1], Report(), 0
+def main(root):
+    report, count = Report(), 0
     for path in files_of(root):
         check_file(root, path, report)
         count += 1
@@ -217,4 +217,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1]))
