@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "queenright/config_errors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void config_errors_init(struct config_errors *errors, const char *file)
+{
+    *errors = (struct config_errors){.file = strdup(file)};
+}
+
+void config_errors_deinit(struct config_errors *errors)
+{
+    for (size_t i = 0; i < errors->count; i++) {
+        free(errors->items[i].path);
+        free(errors->items[i].message);
+    }
+    free(errors->file);
+    *errors = (struct config_errors){0};
+}
+
+void config_errors_addv(struct config_errors *errors, unsigned line, unsigned column,
+                        const char *path, const char *format, va_list args)
+{
+    if (errors->count == CONFIG_ERRORS_MAX) {
+        errors->more++;
+        return;
+    }
+    struct config_error *error = &errors->items[errors->count++];
+    *error = (struct config_error){.line = line, .column = column, .path = strdup(path)};
+    if (vasprintf(&error->message, format, args) < 0)
+        error->message = NULL;
+}
+
+void config_errors_add(struct config_errors *errors, unsigned line, unsigned column,
+                       const char *path, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    config_errors_addv(errors, line, column, path, format, args);
+    va_end(args);
+}
+
+static int error_compare(const void *a, const void *b)
+{
+    const struct config_error *left = a, *right = b;
+    if (left->line != right->line)
+        return left->line < right->line ? -1 : 1;
+    if (left->column != right->column)
+        return left->column < right->column ? -1 : 1;
+    return 0;
+}
+
+void config_errors_sort(struct config_errors *errors)
+{
+    qsort(errors->items, errors->count, sizeof errors->items[0], error_compare);
+}
+
+char *config_error_print(const struct config_errors *errors, const struct config_error *error)
+{
+    char where[48] = "";
+    if (error->line > 0)
+        snprintf(where, sizeof where, ":%u:%u", error->line, error->column);
+    const char *path = error->path ? error->path : "";
+    char *text = NULL;
+    if (asprintf(&text, "%s%s: %s%s%s", errors->file ? errors->file : "", where, path,
+                 *path ? ": " : "", error->message ? error->message : "out of memory") < 0)
+        return NULL;
+    return text;
+}
