@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The step: one event in, facts change, settle. See step.h. */
+/* The step: one event in, facts change, settle. See token/step.h. */
 #include "step_inner.h"
 
 #include <assert.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- actions ----------------------------------------------------------------------------------- */
+/* ---- actions -------------------------------------------------------------------------------- */
 
 void step_act(struct token_step *step, struct token_action action)
 {
@@ -50,7 +50,7 @@ void step_alarm(struct token_step *step, const char *format, ...)
     va_end(list);
 }
 
-/* ---- profiles ---------------------------------------------------------------------------------- */
+/* ---- profiles ------------------------------------------------------------------------------- */
 
 static bool is_called(const struct credential *credential, const char *name)
 {
@@ -103,7 +103,7 @@ static void free_profile(struct profile *profile)
     free(profile);
 }
 
-/* ---- settling ---------------------------------------------------------------------------------- */
+/* ---- settling ------------------------------------------------------------------------------- */
 
 /* What stands in the way for good shows as the profile's fault, and goes as it came. */
 static void restate_fault(struct token_step *step, struct profile *profile)
@@ -183,7 +183,7 @@ static void settle_all(struct token_step *step)
         step_settle(step, step->profiles[i]);
 }
 
-/* ---- refreshes of one origin go one after another ------------------------------------------------ */
+/* ---- refreshes of one origin go one after another ------------------------------------------- */
 
 static bool is_exchanging(const struct profile *profile)
 {
@@ -221,7 +221,7 @@ static void on_refresh_event(struct token_step *step, const struct token_event *
     import_next(step);
 }
 
-/* ---- start, rules, drain ------------------------------------------------------------------------- */
+/* ---- start, rules, drain -------------------------------------------------------------------- */
 
 static void set_rule(struct profile *profile, const struct token_event *event)
 {
@@ -312,7 +312,7 @@ static void answer_drains(struct token_step *step)
     step->drain_count = 0;
 }
 
-/* ---- dispatch -------------------------------------------------------------------------------------- */
+/* ---- dispatch ------------------------------------------------------------------------------- */
 
 static void dispatch(struct token_step *step, const struct token_event *event)
 {

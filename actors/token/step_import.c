@@ -43,7 +43,7 @@ static bool same_access(const struct profile *profile, const struct token_import
            memcmp(profile->access_sha256, job->sha256, SECRET_SHA256_SIZE) == 0;
 }
 
-/* ---- the end of one ---------------------------------------------------------------------------- */
+/* ---- the end of one ------------------------------------------------------------------------- */
 
 static void pop(struct token_step *step)
 {
@@ -89,22 +89,7 @@ static void save(struct token_step *step, struct profile *target, const char *ou
                                          .credential = &step->import_result});
 }
 
-/* ---- the same login again ----------------------------------------------------------------------- */
-
-static bool has_alias(const struct credential *credential, const char *name)
-{
-    size_t length = strlen(name);
-    const char *at = credential->aliases;
-
-    while (*at != '\0') {
-        size_t run = strcspn(at, ",");
-
-        if (run == length && memcmp(at, name, length) == 0)
-            return true;
-        at += run + (at[run] == ',');
-    }
-    return false;
-}
+/* ---- the same login again ------------------------------------------------------------------- */
 
 static bool add_alias(struct credential *credential, const char *name)
 {
@@ -144,7 +129,7 @@ static void alias(struct token_step *step, struct profile *family)
     save(step, family, "alias");
 }
 
-/* ---- something new -------------------------------------------------------------------------------- */
+/* ---- something new -------------------------------------------------------------------------- */
 
 /* Takes the job's credential over into import_result, as the next generation of `target`. */
 static int prepare(struct token_step *step, struct token_import_job *job,
@@ -327,7 +312,7 @@ void import_event(struct token_step *step, const struct token_event *event)
     import_next(step);
 }
 
-/* ---- a store that looks like a copy, or like an old backup ------------------------------------- */
+/* ---- a store that looks like a copy, or like an old backup ---------------------------------- */
 
 static void adopt_profile(struct token_step *step, struct profile *profile)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the step share. See step.h for what it is. */
+/* What the files of the step share. See token/step.h for what it is. */
 #pragma once
 
-#include "step.h"
+#include "token/step.h"
 
 #define MS_NS 1000000ull
 
-/* ---- step_state.c: states, edges, what is visible ----------------------------------------- */
+/* ---- step_state.c: states, edges, what is visible ------------------------------------------- */
 
 /* The state that the facts call for; moves there, along an allowed edge, and traces it. */
 void profile_restate(struct token_step *step, struct profile *profile);
@@ -15,7 +15,7 @@ void profile_publish(struct token_step *step, struct profile *profile);
 void profile_fault(struct token_step *step, struct profile *profile, enum fault fault,
                    const char *text);
 
-/* ---- step_policy.c: when, and whether ------------------------------------------------------ */
+/* ---- step_policy.c: when, and whether ------------------------------------------------------- */
 
 uint64_t step_now(const struct token_step *step);
 uint64_t step_random(struct token_step *step);

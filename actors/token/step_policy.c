@@ -98,7 +98,7 @@ static void plan_keep_alive(struct token_step *step, struct profile *profile)
                                       step->tunables.keep_alive_max_ms));
 }
 
-/* The provider's clock may be behind ours: a quarter of the way to the end is left, at most 1 min. */
+/* The provider may be behind our clock: a quarter of the way to the end is left, at most 1 min. */
 static void plan_earliest(struct token_step *step, struct profile *profile)
 {
     const struct credential *credential = &profile->credential;
@@ -223,7 +223,7 @@ uint64_t policy_allowed_at(const struct token_step *step, const struct profile *
     return profile->maybe_spent ? max_u64(at, policy_resend_at(step, profile)) : at;
 }
 
-/* ---- after an unknown outcome ---------------------------------------------------------------- */
+/* ---- after an unknown outcome --------------------------------------------------------------- */
 
 static bool same_boot(const struct token_step *step, const uint8_t *boot_id)
 {

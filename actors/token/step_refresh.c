@@ -31,7 +31,7 @@ static void forget_answer(struct profile *profile)
     profile->answer_sealed = profile->stalled = false;
 }
 
-/* ---- ways out -------------------------------------------------------------------------------- */
+/* ---- ways out ------------------------------------------------------------------------------- */
 
 /* The attempt in flight spent nothing. */
 static void end_not_sent(struct token_step *step, struct profile *profile, enum fault fault,
@@ -76,7 +76,7 @@ static void end_unknown(struct token_step *step, struct profile *profile, const 
                profile->attempt, why);
 }
 
-/* ---- n+1 ------------------------------------------------------------------------------------- */
+/* ---- n+1 ------------------------------------------------------------------------------------ */
 
 void refresh_replace(struct token_step *step, struct profile *profile,
                      struct credential *credential, const uint8_t *sha256)
@@ -131,7 +131,7 @@ static void on_record_saved(struct token_step *step, struct profile *profile, in
     profile_fault(step, profile, FAULT_STORE, strerrordesc_np(-error));
 }
 
-/* ---- the answer ------------------------------------------------------------------------------ */
+/* ---- the answer ----------------------------------------------------------------------------- */
 
 /* Of a family that is never forgotten, the middle of its digests may be: copies in the wild stem
  * from its first days, before it was ours alone. */
@@ -258,7 +258,7 @@ static void on_answer_saved(struct token_step *step, struct profile *profile, in
     act(step, profile, ACTION_PARSE);
 }
 
-/* ---- up to the gate --------------------------------------------------------------------------- */
+/* ---- up to the gate ------------------------------------------------------------------------- */
 
 static bool origin_busy(const struct token_step *step, const struct profile *profile)
 {
@@ -387,7 +387,7 @@ static void on_intent_saved(struct token_step *step, struct profile *profile, in
     gate(step, profile, true);
 }
 
-/* ---- dispatch and recovery -------------------------------------------------------------------- */
+/* ---- dispatch and recovery ------------------------------------------------------------------ */
 
 /* Which phase an event belongs to; EXCHANGED may come in several. */
 static bool fits(const struct profile *profile, enum token_event_kind kind)

@@ -106,7 +106,7 @@ void profile_publish(struct token_step *step, struct profile *profile)
     profile->version++;
 }
 
-/* ---- faults, in words ------------------------------------------------------------------------ */
+/* ---- faults, in words ----------------------------------------------------------------------- */
 
 struct fault_words {
     const char *why, *remedy;

@@ -101,7 +101,7 @@ static struct judgement judge_get(const struct token_step *step, const struct pr
     return judge_refresh(step, profile, waiter, good);
 }
 
-/* ---- answers --------------------------------------------------------------------------------- */
+/* ---- answers -------------------------------------------------------------------------------- */
 
 static void grant(struct token_step *step, struct profile *profile, const struct waiter *waiter)
 {
@@ -214,7 +214,7 @@ static struct waiter *add(struct token_step *step, struct profile *profile,
     return waiter;
 }
 
-/* ---- a 401 at the model side ------------------------------------------------------------------ */
+/* ---- a 401 at the model side ---------------------------------------------------------------- */
 
 /* The token at hand met a 401. Refreshed once; a fresh one that is rejected as well before a while
  * has passed means that the model side refuses the account, and more refreshes would not help. */
@@ -245,7 +245,7 @@ static void reject_current(struct token_step *step, struct profile *profile)
                profile->credential.profile);
 }
 
-/* ---- quota ------------------------------------------------------------------------------------ */
+/* ---- quota ---------------------------------------------------------------------------------- */
 
 static void cool(struct token_step *step, struct profile *profile, const char *model,
                  uint64_t until_ns)
@@ -296,7 +296,7 @@ static void on_quota(struct token_step *step, struct profile *profile,
             step_settle(step, step->profiles[i]);
 }
 
-/* ---- events ------------------------------------------------------------------------------------ */
+/* ---- events --------------------------------------------------------------------------------- */
 
 static void on_get(struct token_step *step, struct profile *profile, struct waiter *waiter)
 {

@@ -23,7 +23,7 @@ struct token_tunables {
     uint64_t patience_ms;         /* 5 s: waiters are kept when the next try is at most this far */
     uint64_t save_retry_ms;       /* 500 ms: first wait after a failed save of n+1, doubles ... */
     uint64_t save_retry_max_ms;   /* ... up to 30 s */
-    uint64_t refused_ms;          /* 30 s: first wait after fresh tokens were refused, doubles ... */
+    uint64_t refused_ms;          /* 30 s: first wait after fresh ones were refused, doubles ... */
     uint64_t refused_max_ms;      /* ... up to 15 min */
     uint64_t rejected_window_ms;  /* 10 min: a 401 this soon after a refresh for a 401 refuses */
     uint64_t cooling_ms;          /* 60 s: a quota hit without a known end */

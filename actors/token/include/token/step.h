@@ -23,7 +23,6 @@
  * action of a refresh yields exactly one event with the same ticket, whatever happens. */
 #pragma once
 
-#include "runtime/message.h"
 #include "token/credential.h"
 #include "token/provider.h"
 #include "token/store.h"
