@@ -16,11 +16,18 @@
     X(0x0306, agent_state, AGENT_STATE_FIELDS, "One agent as it stands.")                          \
     X(0x0307, agent_reconfigure, AGENT_RECONFIGURE_FIELDS,                                         \
       "New instructions or models, from the next turn on. Answer: done.")                          \
+    X(0x0308, session_state, SESSION_STATE_FIELDS,                                                 \
+      "From a session to its agent, when something of this changed. In-process only.")             \
     X(0x0310, journal_append, JOURNAL_APPEND_FIELDS,                                               \
       "Append one line and sync it. Answer: done or refusal. In-process only.")                    \
     X(0x0311, journal_load, JOURNAL_LOAD_FIELDS,                                                   \
-      "Stream of journal_line parts, then done. A torn last line is left out and cut off.")        \
-    X(0x0312, journal_line, JOURNAL_LINE_FIELDS, "One line, without its newline.")
+      "Stream of journal_line parts, then journal_end or refusal. A torn last line is left out "   \
+      "and cut off. A file that does not exist has no lines.")                                     \
+    X(0x0312, journal_line, JOURNAL_LINE_FIELDS, "One line, without its newline.")                 \
+    X(0x0313, journal_end, JOURNAL_END_FIELDS, "That was all of the file.")                        \
+    X(0x0314, journal_list, JOURNAL_LIST_FIELDS,                                                   \
+      "Answer: journal_names or refusal. In-process only.")                                        \
+    X(0x0315, journal_names, JOURNAL_NAMES_FIELDS, "The files of a folder.")
 
 #define AGENT_ASK_FIELDS(F)                                                                        \
     F(text, session, "session key; empty: main")                                                   \
@@ -53,10 +60,23 @@
     F(text, last_error, "")
 #define AGENT_RECONFIGURE_FIELDS(F)                                                                \
     F(text, config, "the agent's entry merged with the defaults, JSON")
+#define SESSION_STATE_FIELDS(F)                                                                    \
+    F(text, session, "its key")                                                                    \
+    F(text, state, "idle, or what it is doing")                                                    \
+    F(u64, turns, "finished since start")                                                          \
+    F(u64, waiting, "queued turns")                                                                \
+    F(text, last_error, "of the last turn that failed; empty: none, or one went well since")
 #define JOURNAL_APPEND_FIELDS(F)                                                                   \
     F(text, file, "path below the journal's root; its folders are made")                           \
     F(text, line, "one line of JSON, without newline")
 #define JOURNAL_LOAD_FIELDS(F) F(text, file, "path below the journal's root")
 #define JOURNAL_LINE_FIELDS(F) F(text, line, "")
+#define JOURNAL_END_FIELDS(F)                                                                      \
+    F(u64, lines, "that were given")                                                               \
+    F(u64, torn, "bytes of a torn last line that were cut off")                                    \
+    F(u64, skipped, "lines left out: not UTF-8, or too long for a message")
+#define JOURNAL_LIST_FIELDS(F) F(text, folder, "path below the journal's root")
+#define JOURNAL_NAMES_FIELDS(F)                                                                    \
+    F(text, names, "newline-separated, last changed first, at most 256")
 
 PROTO_DECLARE(agent, AGENT_MESSAGES)

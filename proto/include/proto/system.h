@@ -42,4 +42,5 @@ PROTO_DECLARE(system, SYSTEM_MESSAGES)
     X(busy, "too much at once; try again")                                                         \
     X(too_large, "over a limit")                                                                   \
     X(timeout, "no answer within the time limit")                                                  \
-    X(internal, "a fault of ours")
+    X(internal, "a fault of ours")                                                                 \
+    X(not_saved, "it could not be written to disk, so it was not done")
