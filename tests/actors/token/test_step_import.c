@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Credentials on their way in: one login under two names never has two owners. */
+#include "step_fixture.h"
+
+#include <errno.h>
+
+struct wish {
+    const char *name, *token, *mode;
+    bool relogin;
+    int64_t refreshed_at_ms, expires_later_ms;
+};
+
+static uint64_t import(struct bench *bench, struct wish wish)
+{
+    struct token_event event = bench_event(bench, EVENT_IMPORT);
+    struct token_import_job *job = calloc(1, sizeof(*job));
+
+    assert_non_null(job);
+    job->credential = bench_credential(bench, wish.name, wish.token);
+    bench_sha(&job->credential, job->sha256);
+    memcpy(job->digest, job->credential.digests[0], 16);
+    job->has_digest = wish.mode == NULL || strcmp(wish.mode, "api_key") != 0;
+    free(job->credential.digests); /* the step notes the family itself */
+    job->credential.digests = NULL;
+    job->credential.digest_count = 0;
+    job->credential.expires_at_ms += wish.expires_later_ms;
+    if (wish.mode != NULL) {
+        snprintf(job->credential.mode, sizeof(job->credential.mode), "%s", wish.mode);
+        credential_set(&job->credential.refresh, NULL);
+    }
+    job->relogin = wish.relogin;
+    job->take_over = wish.mode == NULL;
+    job->refreshed_at_ms = wish.refreshed_at_ms;
+    job->rule = &bench->rule;
+    snprintf(job->origin, sizeof(job->origin), "https://login.example.test");
+    event.waiter = ++bench->last_waiter;
+    event.import = job;
+    token_step_run(&bench->step, &event);
+    return event.waiter;
+}
+
+static void saved(struct bench *bench, int error)
+{
+    struct token_event event = bench_event(bench, EVENT_IMPORT_SAVED);
+
+    event.error = error;
+    token_step_run(&bench->step, &event);
+}
+
+static void assert_imported(const struct bench *bench, uint64_t waiter, const char *outcome)
+{
+    const struct bench_action *row = bench_answer(bench, waiter);
+
+    assert_non_null(row);
+    assert_int_equal(row->kind, ACTION_IMPORTED);
+    assert_string_equal(row->text, outcome);
+}
+
+static void a_new_login_is_stored_before_it_is_served(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    uint64_t waiter, get;
+
+    (void)s;
+    bench_ready(bench, 0);
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "t1"});
+    assert_waiting(bench, waiter);
+    get = bench_ask(bench, "lab:me", 0, false);
+    assert_refused(bench, get, "unknown_profile");
+    saved(bench, 0);
+    assert_imported(bench, waiter, "stored");
+    get = bench_ask(bench, "lab:me", 0, false);
+    assert_granted(bench, get, 1);
+    bench_free(bench);
+}
+
+static void a_login_that_cannot_be_stored_is_refused(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    uint64_t waiter;
+
+    (void)s;
+    bench_ready(bench, 0);
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "t1"});
+    saved(bench, -ENOSPC);
+    assert_refused(bench, waiter, "internal");
+    assert_null(token_step_find(&bench->step, "lab:me"));
+    bench_free(bench);
+}
+
+static void the_same_login_under_five_names_is_one_profile_with_aliases(void **s)
+{
+    static const char *const names[] = {"atlas", "axon", "nova", "nexis", "lumi"};
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    uint64_t waiters[5];
+
+    (void)s;
+    bench_ready(bench, 0);
+    for (int i = 0; i < 5; i++) /* all at once: they are worked one at a time */
+        waiters[i] = import(bench, (struct wish){.name = names[i], .token = "t1"});
+    for (int i = 0; i < 5; i++) {
+        saved(bench, 0);
+        assert_imported(bench, waiters[i], i == 0 ? "stored" : "alias");
+    }
+    assert_int_equal(bench->step.profile_count, 1);
+    assert_string_equal(bench_profile(bench, "atlas")->credential.aliases,
+                        "axon,nova,nexis,lumi");
+    for (int i = 0; i < 5; i++)
+        bench_ask(bench, names[i], 0, true);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
+    waiters[0] = import(bench, (struct wish){.name = "nova", .token = "t1"});
+    assert_waiting(bench, waiters[0]); /* a refresh is in flight */
+    bench_refresh(bench, "atlas");
+    assert_refused(bench, waiters[0], "stale_copy"); /* and by now it is an old one */
+    bench_free(bench);
+}
+
+static void an_older_copy_is_refused_with_the_name_of_the_fresh_one_and_never_sent(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    uint64_t waiter;
+
+    (void)s;
+    bench_ready(bench, 0);
+    import(bench, (struct wish){.name = "lab:me", .token = "t1"});
+    saved(bench, 0);
+    bench_ask(bench, "lab:me", 0, true);
+    bench_refresh(bench, "lab:me");
+    for (int i = 0; i < 2; i++) {
+        waiter = import(bench, (struct wish){.name = i == 0 ? "lab:old" : "lab:me", .token = "t1"});
+        assert_refused(bench, waiter, "stale_copy");
+        assert_non_null(strstr(bench_answer(bench, waiter)->text, "lab:me"));
+    }
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "t1", .relogin = true});
+    assert_refused(bench, waiter, "stale_copy");
+    assert_int_equal(bench->step.profile_count, 1);
+    bench_free(bench);
+}
+
+static void the_same_login_again_changes_nothing(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter = import(bench, (struct wish){.name = "lab:me", .token = "lab:me"});
+
+    (void)s;
+    assert_imported(bench, waiter, "unchanged");
+    assert_int_equal(bench_count(bench, ACTION_WRITE_IMPORT), 0);
+    bench_free(bench);
+}
+
+static void another_login_takes_a_taken_name_only_when_it_is_fresher_or_a_new_login(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "x", .refreshed_at_ms = 5});
+    assert_refused(bench, waiter, "stale_copy");
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "y",
+                                         .refreshed_at_ms = bench->wall_ms + 1});
+    saved(bench, 0);
+    assert_imported(bench, waiter, "replaced");
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "z", .relogin = true});
+    saved(bench, 0);
+    assert_imported(bench, waiter, "replaced");
+    assert_int_equal(bench_profile(bench, "lab:me")->credential.generation, 3);
+    bench_free(bench);
+}
+
+static void a_new_login_ends_needs_login_and_doubt_and_generations_never_fall(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    bench_ask(bench, "lab:me", 0, true);
+    bench_send(bench, "lab:me");
+    bench_exchanged(bench, "lab:me", EXCHANGE_UNKNOWN, 0);
+    assert_state(bench, "lab:me", "uncertain");
+    bench_watch(bench, "lab:me", 0, 7);
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "new", .relogin = true});
+    saved(bench, 0);
+    assert_imported(bench, waiter, "replaced");
+    assert_state(bench, "lab:me", "valid");
+    assert_int_equal(bench_profile(bench, "lab:me")->credential.generation, 8);
+    bench_free(bench);
+}
+
+static void access_only_never_pushes_out_a_login_of_our_own(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter =
+        import(bench, (struct wish){.name = "lab:me", .token = "x", .mode = "access_only"});
+
+    (void)s;
+    assert_refused(bench, waiter, "stale_copy");
+    bench_free(bench);
+}
+
+static void access_only_can_be_taken_over_later_and_is_never_refreshed_before(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    uint64_t waiter;
+
+    (void)s;
+    bench_ready(bench, 0);
+    import(bench, (struct wish){.name = "lab:me", .token = "t1", .mode = "access_only"});
+    saved(bench, 0);
+    waiter = bench_ask(bench, "lab:me", 0, true);
+    assert_refused(bench, waiter, "access_only");
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "t1"});
+    saved(bench, 0);
+    assert_imported(bench, waiter, "replaced");
+    assert_string_equal(bench_profile(bench, "lab:me")->credential.mode, "oauth");
+    bench_ask(bench, "lab:me", 0, true);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
+    bench_free(bench);
+}
+
+static void no_refresh_starts_while_an_import_is_saved_over_the_profile(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    import(bench, (struct wish){.name = "lab:me", .token = "new", .relogin = true});
+    waiter = bench_ask(bench, "lab:me", 0, true);
+    assert_waiting(bench, waiter);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 0);
+    saved(bench, 0);
+    assert_granted(bench, waiter, 2);
+    bench_free(bench);
+}
+
+static void two_logins_of_one_account_live_side_by_side(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter = import(bench, (struct wish){.name = "lab:spare", .token = "other"});
+
+    (void)s;
+    saved(bench, 0);
+    assert_imported(bench, waiter, "stored");
+    assert_int_equal(bench->step.profile_count, 2);
+    bench_free(bench);
+}
+
+static void the_digests_of_a_long_family_keep_its_first_days(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_NONE, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    for (int i = 0; i < STEP_DIGESTS_MAX + 50; i++) {
+        bench_pass(bench, 6000);
+        bench_ask(bench, "lab:me", 0, true);
+        bench_refresh(bench, "lab:me");
+        bench->action_count = 0;
+    }
+    assert_int_equal(bench_profile(bench, "lab:me")->credential.digest_count, STEP_DIGESTS_MAX);
+    waiter = import(bench, (struct wish){.name = "lab:old", .token = "lab:me"});
+    assert_refused(bench, waiter, "stale_copy");
+    bench_free(bench);
+}
+
+static void too_many_logins_and_too_many_imports_are_refused(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    uint64_t waiter;
+    char name[32];
+
+    (void)s;
+    bench_ready(bench, 0);
+    for (int i = 0; i < STEP_PROFILES_MAX; i++) {
+        snprintf(name, sizeof(name), "key:%d", i);
+        import(bench, (struct wish){.name = name, .token = name, .mode = "api_key"});
+        saved(bench, 0);
+    }
+    waiter = import(bench, (struct wish){.name = "one", .token = "more", .mode = "api_key"});
+    assert_refused(bench, waiter, "too_large");
+    waiter = 0;
+    for (int i = 0; i <= STEP_IMPORTS_MAX; i++)
+        waiter = import(bench, (struct wish){.name = "key:1", .token = "k", .mode = "api_key"});
+    assert_refused(bench, waiter, "busy");
+    bench_free(bench);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_new_login_is_stored_before_it_is_served),
+        cmocka_unit_test(a_login_that_cannot_be_stored_is_refused),
+        cmocka_unit_test(the_same_login_under_five_names_is_one_profile_with_aliases),
+        cmocka_unit_test(an_older_copy_is_refused_with_the_name_of_the_fresh_one_and_never_sent),
+        cmocka_unit_test(the_same_login_again_changes_nothing),
+        cmocka_unit_test(another_login_takes_a_taken_name_only_when_it_is_fresher_or_a_new_login),
+        cmocka_unit_test(a_new_login_ends_needs_login_and_doubt_and_generations_never_fall),
+        cmocka_unit_test(access_only_never_pushes_out_a_login_of_our_own),
+        cmocka_unit_test(access_only_can_be_taken_over_later_and_is_never_refreshed_before),
+        cmocka_unit_test(no_refresh_starts_while_an_import_is_saved_over_the_profile),
+        cmocka_unit_test(two_logins_of_one_account_live_side_by_side),
+        cmocka_unit_test(the_digests_of_a_long_family_keep_its_first_days),
+        cmocka_unit_test(too_many_logins_and_too_many_imports_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who asks and who waits: promise 2, rejected tokens, quota, watching, drains, limits. */
+#include "step_fixture.h"
+
+#include <errno.h>
+
+static void sixty_four_waiters_make_one_refresh_by_promise_2(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiters[64];
+
+    (void)s;
+    bench_pass(bench, BENCH_LIFE_MS); /* nobody used it: it has ended without a refresh */
+    assert_int_equal(bench->spends, 0);
+    for (int i = 0; i < 64; i++)
+        waiters[i] = bench_ask(bench, "lab:me", 0, i % 3 == 0);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
+    bench_refresh(bench, "lab:me");
+    for (int i = 0; i < 64; i++)
+        assert_granted(bench, waiters[i], 2);
+    assert_int_equal(bench->spends, 1);
+    assert_int_equal(bench_profile(bench, "lab:me")->waited, 64);
+    bench_free(bench);
+}
+
+static void while_it_refreshes_the_still_valid_token_is_handed_out_by_promise_2(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t forced = bench_ask(bench, "lab:me", 0, true), plain, longer;
+
+    (void)s;
+    bench_send(bench, "lab:me");
+    bench_pass(bench, 1000);
+    plain = bench_ask(bench, "lab:me", 0, false);
+    longer = bench_ask(bench, "lab:me", BENCH_LIFE_MS, false);
+    assert_granted(bench, plain, 1);
+    assert_granted(bench, longer, 1); /* three quarters of a life is the most one can ask for */
+    assert_waiting(bench, forced);
+    bench_answered(bench, "lab:me", 200, OUTCOME_ROTATED, "");
+    bench_tell(bench, "lab:me", EVENT_RECORD_SAVED, 0);
+    assert_granted(bench, forced, 2);
+    assert_int_equal(bench->spends, 1);
+    bench_free(bench);
+}
+
+static void a_wish_longer_than_a_fresh_tokens_life_gets_the_fresh_one_not_a_loop(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    bench_pass(bench, BENCH_LIFE_MS / 2);
+    waiter = bench_ask(bench, "lab:me", 100 * BENCH_LIFE_MS, false);
+    assert_waiting(bench, waiter);
+    bench_refresh(bench, "lab:me");
+    assert_granted(bench, waiter, 2);
+    waiter = bench_ask(bench, "lab:me", 100 * BENCH_LIFE_MS, false);
+    assert_granted(bench, waiter, 2);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
+    bench_free(bench);
+}
+
+static void forced_requests_just_after_a_refresh_get_that_one(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    bench_ask(bench, "lab:me", 0, true);
+    bench_refresh(bench, "lab:me");
+    for (int i = 0; i < 10; i++) {
+        waiter = bench_ask(bench, "lab:me", 0, true);
+        assert_granted(bench, waiter, 2);
+    }
+    bench_pass(bench, 6000);
+    waiter = bench_ask(bench, "lab:me", 0, true);
+    assert_waiting(bench, waiter);
+    bench_free(bench);
+}
+
+static void a_login_in_use_is_refreshed_at_half_its_life_an_idle_one_is_not(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+
+    (void)s;
+    bench_load(bench, "lab:me");
+    bench_load(bench, "lab:idle");
+    bench_ready(bench, 0);
+    bench_ask(bench, "lab:me", 0, false);
+    bench_pass(bench, BENCH_LIFE_MS / 2 - 1000);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 0);
+    bench_pass(bench, BENCH_LIFE_MS / 20 + 2000);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
+    assert_state(bench, "lab:me", "refreshing");
+    bench_refresh(bench, "lab:me");
+    bench_pass(bench, 10 * BENCH_LIFE_MS);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1); /* not asked for since */
+    bench_free(bench);
+}
+
+static void nothing_is_refreshed_before_the_earliest_time_the_provider_gave(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct stored stored = {.credential = bench_credential(bench, "lab:me", "lab:me")};
+    uint64_t forced, rejected;
+
+    (void)s;
+    stored.credential.earliest_refresh_at_ms = bench->wall_ms + BENCH_LIFE_MS - 360000;
+    bench_load_stored(bench, &stored);
+    bench_ready(bench, 0);
+    forced = bench_ask(bench, "lab:me", 0, true);
+    assert_granted(bench, forced, 1); /* a refresh now would cost the login */
+    rejected = bench_reject(bench, "lab:me");
+    assert_refused(bench, rejected, "unavailable");
+    bench_pass(bench, BENCH_LIFE_MS - 360000);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 0);
+    bench_pass(bench, 61000);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
+    bench_free(bench);
+}
+
+static void an_idle_login_is_kept_alive_inside_its_refresh_tokens_life(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+
+    (void)s;
+    bench->rule.refresh_life_seconds = 30 * 86400;
+    bench_load(bench, "lab:me");
+    bench_ready(bench, 0);
+    bench_pass(bench, 6ull * 86400000);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 0);
+    bench_pass(bench, 2ull * 86400000);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
+    bench_free(bench);
+}
+
+static void waiters_outlive_near_retries_and_are_refused_with_the_time_of_a_far_one(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+    int failures = 0;
+
+    (void)s;
+    bench_pass(bench, BENCH_LIFE_MS);
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    while (bench_answer(bench, waiter) == NULL) {
+        bench_tell(bench, "lab:me", EVENT_RESERVED, 0);
+        bench_exchanged(bench, "lab:me", EXCHANGE_NOT_SENT, 0);
+        failures++;
+        if (bench_answer(bench, waiter) == NULL)
+            bench_pass(bench, 6000);
+    }
+    assert_in_range(failures, 3, 6);
+    assert_refused(bench, waiter, "unavailable");
+    assert_true(bench_answer(bench, waiter)->retry_after_ms > 5000);
+    assert_int_equal(bench->spends, 0);
+    bench_free(bench);
+}
+
+static void a_waiter_that_gives_up_never_cancels_the_refresh_by_promise_4(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter = bench_ask(bench, "lab:me", 0, true);
+    struct token_event event;
+
+    (void)s;
+    bench_send(bench, "lab:me");
+    event = bench_event(bench, EVENT_CANCELLED);
+    event.waiter = waiter;
+    token_step_run(&bench->step, &event);
+    bench_answered(bench, "lab:me", 200, OUTCOME_ROTATED, "");
+    bench_tell(bench, "lab:me", EVENT_RECORD_SAVED, 0);
+    assert_waiting(bench, waiter);
+    assert_int_equal(bench_profile(bench, "lab:me")->credential.generation, 2);
+    assert_int_equal(bench->step.waiter_count, 0);
+    bench_free(bench);
+}
+
+/* ---- rejected ------------------------------------------------------------------------------- */
+
+static void a_rejected_token_that_was_rotated_gets_the_newer_one(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint8_t old[32];
+    uint64_t waiter;
+
+    (void)s;
+    bench_sha(&bench_profile(bench, "lab:me")->credential, old);
+    bench_ask(bench, "lab:me", 0, true);
+    bench_refresh(bench, "lab:me");
+    waiter = bench_reject_sha(bench, "lab:me", old);
+    assert_granted(bench, waiter, 2);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
+    bench_free(bench);
+}
+
+static void a_rejected_current_token_is_refreshed_once_and_handed_to_nobody_meanwhile(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiters[8], plain;
+
+    (void)s;
+    for (int i = 0; i < 8; i++)
+        waiters[i] = bench_reject(bench, "lab:me");
+    plain = bench_ask(bench, "lab:me", 0, false);
+    assert_waiting(bench, plain);
+    bench_refresh(bench, "lab:me");
+    for (int i = 0; i < 8; i++)
+        assert_granted(bench, waiters[i], 2);
+    assert_granted(bench, plain, 2);
+    assert_int_equal(bench->spends, 1);
+    bench_free(bench);
+}
+
+static void a_fresh_token_rejected_again_is_refused_with_backoff_and_never_loops(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter, longest = 0;
+
+    (void)s;
+    bench_reject(bench, "lab:me");
+    bench_refresh(bench, "lab:me");
+    for (int i = 0; i < 5; i++) {
+        uint64_t left;
+
+        waiter = bench_reject(bench, "lab:me");
+        assert_refused(bench, waiter, "token_refused");
+        assert_state(bench, "lab:me", "refused");
+        left = bench_answer(bench, waiter)->retry_after_ms;
+        if (left > longest)
+            longest = left;
+        waiter = bench_ask(bench, "lab:me", 0, false);
+        assert_refused(bench, waiter, "token_refused");
+        bench_pass(bench, left + 1);
+        assert_state(bench, "lab:me", "valid");
+        waiter = bench_ask(bench, "lab:me", 0, false);
+        assert_granted(bench, waiter, 2);
+    }
+    assert_true(longest >= 240000);
+    assert_int_equal(bench->spends, 1);
+    bench_free(bench);
+}
+
+static void a_rejection_long_after_the_last_one_is_a_first_one(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    bench_reject(bench, "lab:me");
+    bench_refresh(bench, "lab:me");
+    bench_pass(bench, 660000);
+    waiter = bench_reject(bench, "lab:me");
+    assert_waiting(bench, waiter);
+    bench_refresh(bench, "lab:me");
+    assert_granted(bench, waiter, 3);
+    bench_free(bench);
+}
+
+static void a_key_cannot_be_refreshed_so_its_rejection_refuses(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct stored stored = {.credential = bench_credential(bench, "lab:key", "key")};
+    uint64_t waiter;
+
+    (void)s;
+    snprintf(stored.credential.mode, sizeof(stored.credential.mode), "api_key");
+    credential_set(&stored.credential.refresh, NULL);
+    stored.credential.expires_at_ms = 0;
+    bench_load_stored(bench, &stored);
+    bench_ready(bench, 0);
+    bench_pass(bench, 100 * BENCH_LIFE_MS);
+    waiter = bench_ask(bench, "lab:key", BENCH_LIFE_MS, false);
+    assert_granted(bench, waiter, 1);
+    waiter = bench_reject(bench, "lab:key");
+    assert_refused(bench, waiter, "token_refused");
+    bench_pass(bench, 31000);
+    waiter = bench_ask(bench, "lab:key", 0, false);
+    assert_granted(bench, waiter, 1);
+    bench_free(bench);
+}
+
+static void access_only_serves_until_its_end_then_says_so(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct stored stored = {.credential = bench_credential(bench, "lab:me", "me")};
+    uint64_t waiter;
+
+    (void)s;
+    snprintf(stored.credential.mode, sizeof(stored.credential.mode), "access_only");
+    credential_set(&stored.credential.refresh, NULL);
+    bench_load_stored(bench, &stored);
+    bench_ready(bench, 0);
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_granted(bench, waiter, 1);
+    bench_pass(bench, BENCH_LIFE_MS);
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_refused(bench, waiter, "access_only");
+    bench_free(bench);
+}
+
+/* ---- quota, watching --------------------------------------------------------------------*/
+
+static void quota(struct bench *bench, const char *name, const char *model, int64_t until_ms)
+{
+    struct token_event event = bench_event(bench, EVENT_QUOTA);
+
+    event.waiter = ++bench->last_waiter;
+    event.name = name;
+    event.model = model;
+    event.until_ms = until_ms;
+    token_step_run(&bench->step, &event);
+    assert_int_equal(bench_answer(bench, event.waiter)->kind, ACTION_DONE);
+}
+
+static void a_quota_cools_all_logins_of_the_account_and_no_state_moves_by_promise_7(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    uint64_t waiter;
+
+    (void)s;
+    for (int i = 0; i < 3; i++) {
+        static const char *const names[] = {"lab:one", "lab:two", "lab:other"};
+        struct stored stored = {.credential = bench_credential(bench, names[i], names[i])};
+
+        snprintf(stored.credential.account, sizeof(stored.credential.account), "%s",
+                 i < 2 ? "acct" : "else");
+        bench_load_stored(bench, &stored);
+    }
+    bench_ready(bench, 0);
+    quota(bench, "lab:one", "", bench->wall_ms + 60000);
+    waiter = bench_ask(bench, "lab:two", 0, false);
+    assert_refused(bench, waiter, "cooling");
+    assert_state(bench, "lab:two", "valid");
+    waiter = bench_ask(bench, "lab:other", 0, false);
+    assert_granted(bench, waiter, 1);
+    bench_pass(bench, 60001);
+    waiter = bench_ask(bench, "lab:two", 0, false);
+    assert_granted(bench, waiter, 1);
+    bench_free(bench);
+}
+
+static void a_quota_of_one_model_leaves_the_others(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    for (int i = 0; i < 20; i++) {
+        char model[16];
+
+        snprintf(model, sizeof(model), "model-%d", i);
+        quota(bench, "lab:me", model, 0);
+    }
+    assert_int_equal(bench_profile(bench, "lab:me")->cooling_count, STEP_COOLINGS_MAX);
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_granted(bench, waiter, 1);
+    bench_free(bench);
+}
+
+static void a_watcher_is_told_the_newest_once_and_not_of_what_it_knows(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t first = bench_watch(bench, "lab:me", 0, 0), second;
+    uint64_t version = bench_profile(bench, "lab:me")->version;
+
+    (void)s;
+    assert_granted(bench, first, 1);
+    second = bench_watch(bench, "lab:me", version, 1);
+    assert_waiting(bench, second);
+    bench_pass(bench, BENCH_LIFE_MS * 3 / 4); /* a watcher means that it is in use */
+    assert_waiting(bench, second);
+    bench_refresh(bench, "lab:me");
+    assert_granted(bench, second, 2);
+    assert_true(bench_profile(bench, "lab:me")->version != version);
+    bench_free(bench);
+}
+
+static void watchers_hear_of_cooling_and_of_its_end(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter = bench_watch(bench, "lab:me", bench_profile(bench, "lab:me")->version, 0);
+
+    (void)s;
+    quota(bench, "lab:me", "", bench->wall_ms + 5000);
+    assert_granted(bench, waiter, 1);
+    waiter = bench_watch(bench, "lab:me", bench_profile(bench, "lab:me")->version, 0);
+    bench_pass(bench, 5001);
+    assert_granted(bench, waiter, 1);
+    bench_free(bench);
+}
+
+/* ---- several logins, drains, limits ----------------------------------------------------*/
+
+static void accounts_of_one_origin_go_one_after_another_others_do_not_wait(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct profile *other;
+
+    (void)s;
+    bench_load(bench, "lab:one");
+    bench_load(bench, "lab:two");
+    bench_load(bench, "far:one");
+    other = bench_profile(bench, "far:one");
+    snprintf(other->origin, sizeof(other->origin), "https://far.example.test");
+    bench_ready(bench, 0);
+    bench_ask(bench, "lab:one", 0, true);
+    bench_ask(bench, "lab:two", 0, true);
+    bench_ask(bench, "far:one", 0, true);
+    assert_state(bench, "lab:one", "refreshing");
+    assert_state(bench, "lab:two", "valid");
+    assert_state(bench, "far:one", "refreshing");
+    bench_refresh(bench, "lab:one");
+    assert_state(bench, "lab:two", "refreshing");
+    bench_refresh(bench, "lab:two");
+    bench_refresh(bench, "far:one");
+    assert_int_equal(bench->spends, 3);
+    bench_free(bench);
+}
+
+static uint64_t drain(struct bench *bench)
+{
+    struct token_event event = bench_event(bench, EVENT_DRAIN);
+
+    event.waiter = ++bench->last_waiter;
+    token_step_run(&bench->step, &event);
+    return event.waiter;
+}
+
+static void a_drain_waits_for_what_was_sent_and_starts_nothing_by_promise_4(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    uint64_t waiter, drained, late;
+
+    (void)s;
+    bench_load(bench, "lab:one");
+    bench_load(bench, "lab:two");
+    bench_ready(bench, 0);
+    waiter = bench_ask(bench, "lab:one", 0, true);
+    bench_send(bench, "lab:one");
+    drained = drain(bench);
+    late = bench_ask(bench, "lab:two", 0, true);
+    assert_refused(bench, late, "unavailable");
+    assert_waiting(bench, drained);
+    bench_answered(bench, "lab:one", 200, OUTCOME_ROTATED, "");
+    assert_waiting(bench, drained);
+    bench_tell(bench, "lab:one", EVENT_RECORD_SAVED, 0);
+    assert_granted(bench, waiter, 2);
+    assert_int_equal(bench_answer(bench, drained)->kind, ACTION_DONE);
+    bench_free(bench);
+}
+
+static void a_drain_stops_what_has_not_passed_the_gate(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t drained;
+
+    (void)s;
+    bench_ask(bench, "lab:me", 0, true);
+    bench_tell(bench, "lab:me", EVENT_RESERVED, 0);
+    drained = drain(bench);
+    bench_tell(bench, "lab:me", EVENT_GATE, 0);
+    assert_false(bench_last(bench, ACTION_GATE)->open);
+    bench_exchanged(bench, "lab:me", EXCHANGE_NOT_SENT, 0);
+    assert_int_equal(bench_answer(bench, drained)->kind, ACTION_DONE);
+    assert_int_equal(bench->spends, 0);
+    bench_free(bench);
+}
+
+static void a_drain_waits_for_an_unsaved_token_unless_its_answer_is_sealed(void **s)
+{
+    (void)s;
+    for (int sealed = 0; sealed < 2; sealed++) {
+        struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+        uint64_t drained;
+
+        bench_ask(bench, "lab:me", 0, true);
+        bench_send(bench, "lab:me");
+        bench_exchanged(bench, "lab:me", EXCHANGE_ANSWERED, 200);
+        bench_tell(bench, "lab:me", EVENT_ANSWER_SAVED, sealed ? 0 : -EIO);
+        bench_parsed(bench, "lab:me", OUTCOME_ROTATED, "");
+        bench_tell(bench, "lab:me", EVENT_RECORD_SAVED, -EIO);
+        drained = drain(bench);
+        assert_int_equal(bench_answer(bench, drained) != NULL, sealed);
+        bench_pass(bench, 2000);
+        bench_tell(bench, "lab:me", EVENT_RECORD_SAVED, 0);
+        assert_non_null(bench_answer(bench, drained));
+        bench_free(bench);
+    }
+}
+
+static void waiters_over_the_limit_are_told_busy_by_promise_9(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter = 0;
+
+    (void)s;
+    for (int i = 0; i < STEP_WAITERS_MAX; i++)
+        waiter = bench_ask(bench, "lab:me", 0, true);
+    assert_waiting(bench, waiter);
+    waiter = bench_ask(bench, "lab:me", 0, true);
+    assert_refused(bench, waiter, "busy");
+    bench_refresh(bench, "lab:me");
+    assert_int_equal(bench_count(bench, ACTION_GRANT), STEP_WAITERS_MAX);
+    bench_free(bench);
+}
+
+static void an_unknown_name_is_refused(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter = bench_ask(bench, "lab:nobody", 0, false);
+
+    (void)s;
+    assert_refused(bench, waiter, "unknown_profile");
+    waiter = bench_ask(bench, "", 0, false);
+    assert_refused(bench, waiter, "unknown_profile");
+    bench_free(bench);
+}
+
+static void a_jump_of_the_wall_clock_changes_no_expiry(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    bench->wall_ms += 1000 * BENCH_LIFE_MS;
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_granted(bench, waiter, 1);
+    bench->wall_ms -= 2000 * BENCH_LIFE_MS;
+    bench_pass(bench, BENCH_LIFE_MS);
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_waiting(bench, waiter);
+    bench_free(bench);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sixty_four_waiters_make_one_refresh_by_promise_2),
+        cmocka_unit_test(while_it_refreshes_the_still_valid_token_is_handed_out_by_promise_2),
+        cmocka_unit_test(a_wish_longer_than_a_fresh_tokens_life_gets_the_fresh_one_not_a_loop),
+        cmocka_unit_test(forced_requests_just_after_a_refresh_get_that_one),
+        cmocka_unit_test(a_login_in_use_is_refreshed_at_half_its_life_an_idle_one_is_not),
+        cmocka_unit_test(nothing_is_refreshed_before_the_earliest_time_the_provider_gave),
+        cmocka_unit_test(an_idle_login_is_kept_alive_inside_its_refresh_tokens_life),
+        cmocka_unit_test(waiters_outlive_near_retries_and_are_refused_with_the_time_of_a_far_one),
+        cmocka_unit_test(a_waiter_that_gives_up_never_cancels_the_refresh_by_promise_4),
+        cmocka_unit_test(a_rejected_token_that_was_rotated_gets_the_newer_one),
+        cmocka_unit_test(
+            a_rejected_current_token_is_refreshed_once_and_handed_to_nobody_meanwhile),
+        cmocka_unit_test(a_fresh_token_rejected_again_is_refused_with_backoff_and_never_loops),
+        cmocka_unit_test(a_rejection_long_after_the_last_one_is_a_first_one),
+        cmocka_unit_test(a_key_cannot_be_refreshed_so_its_rejection_refuses),
+        cmocka_unit_test(access_only_serves_until_its_end_then_says_so),
+        cmocka_unit_test(a_quota_cools_all_logins_of_the_account_and_no_state_moves_by_promise_7),
+        cmocka_unit_test(a_quota_of_one_model_leaves_the_others),
+        cmocka_unit_test(a_watcher_is_told_the_newest_once_and_not_of_what_it_knows),
+        cmocka_unit_test(watchers_hear_of_cooling_and_of_its_end),
+        cmocka_unit_test(accounts_of_one_origin_go_one_after_another_others_do_not_wait),
+        cmocka_unit_test(a_drain_waits_for_what_was_sent_and_starts_nothing_by_promise_4),
+        cmocka_unit_test(a_drain_stops_what_has_not_passed_the_gate),
+        cmocka_unit_test(a_drain_waits_for_an_unsaved_token_unless_its_answer_is_sealed),
+        cmocka_unit_test(waiters_over_the_limit_are_told_busy_by_promise_9),
+        cmocka_unit_test(an_unknown_name_is_refused),
+        cmocka_unit_test(a_jump_of_the_wall_clock_changes_no_expiry),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
