@@ -313,6 +313,10 @@ static int memory_write_record(struct store_port *port, const struct credential 
     if (slot == NULL || credential_copy(credential, &copy) < 0) {
         return -ENOMEM;
     }
+    if (slot->has_record && credential->generation < slot->credential.generation) {
+        credential_deinit(&copy);
+        return -ESTALE;
+    }
     credential_deinit(&slot->credential);
     slot->credential = copy;
     slot->has_record = true;

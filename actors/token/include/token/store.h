@@ -106,7 +106,8 @@ struct store_port {
                         const struct intent *intent);
     int (*write_answer)(struct store_port *store, const struct credential *credential,
                         const struct answer *answer);
-    /* For refresh results, imports, needs-login marks, aliases: the one way to save. */
+    /* For refresh results, imports, needs-login marks, aliases: the one way to save. -ESTALE: a
+     * newer generation is stored. */
     int (*write_record)(struct store_port *store, const struct credential *credential);
     int (*release)(struct store_port *store, const struct credential *credential,
                    uint32_t attempt);

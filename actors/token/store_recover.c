@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a restart finds, and what becomes of it.
+ *
+ * A crash may have come between any two steps of a refresh. In the order in which they are looked
+ * at:
+ *
+ *     X.next, whole, of a newer generation   the crash came between its sync and its rename: the
+ *                                            rename is made up for. This is n+1; it is never lost
+ *     X.next, anything else                  a reservation, or a save nobody was told of: removed
+ *     X.record                               the credential
+ *     intent of an older generation          its spend is over: removed, with its answer
+ *     intent of zeros, or no intent          nothing was sent: the attempt is removed
+ *     intent, torn                           it cannot be told whether the request went out, so it
+ *                                            counts as sent: an unknown outcome costs a wait, a
+ *                                            second spend costs the login
+ *     intent, whole                          reported, with the best answer beside it
+ *
+ * Files that do not authenticate, and those beside a record that does not, are reported and left as
+ * they are. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_codec.h"
+#include "store_internal.h"
+#include "token/credential.h"
+
+#define FILE_READ_MAX (RECORD_FILE_SIZE + 1)
+
+struct found_file {
+    char name[STORE_NAME_MAX];
+};
+
+/* All names in the directory; they are read once, for files come and go below. */
+struct listing {
+    struct found_file *files;
+    size_t count;
+    bool failed;
+};
+
+struct recovery {
+    struct store_file *store;
+    struct listing listing;
+    void *arg;
+    void (*each)(void *arg, struct stored *stored);
+    void (*bad)(void *arg, const char *file, const char *why);
+    int error;
+};
+
+static void note_name(void *arg, const char *name)
+{
+    struct listing *listing = arg;
+    if (strlen(name) >= STORE_NAME_MAX) {
+        return;
+    }
+    struct found_file *grown = reallocarray(listing->files, listing->count + 1, sizeof(*grown));
+    if (grown == NULL) {
+        listing->failed = true;
+        return;
+    }
+    listing->files = grown;
+    snprintf(grown[listing->count++].name, STORE_NAME_MAX, "%s", name);
+}
+
+static void report(struct recovery *recovery, const char *name, const char *why)
+{
+    recovery->bad(recovery->arg, name, why);
+}
+
+/* Opens and unseals a file. Errors as of store_unseal; others are said in why. */
+static int unseal_file(struct store_file *store, const char *name, enum seal_kind kind,
+                       struct seal_header *ret_header, struct secret **ret_plain)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    store->why[0] = '\0';
+    int error = store_read_file(store, name, FILE_READ_MAX, &bytes, &size);
+    if (error < 0) {
+        return error;
+    }
+    error = store_unseal(store, bytes, size, kind, ret_header, ret_plain);
+    free(bytes);
+    if (error < 0) {
+        snprintf(store->why, sizeof(store->why), "%s", store_unseal_why(error));
+    }
+    return error;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), size = strlen(end);
+    return length > size && strcmp(text + length - size, end) == 0;
+}
+
+/* The credential in a file, checked to stand under its own name. */
+static int read_credential(struct store_file *store, const char *name, const char *base,
+                           struct credential *ret_credential)
+{
+    struct seal_header header;
+    struct secret *plain = NULL;
+    int error = unseal_file(store, name, SEAL_RECORD, &header, &plain);
+    if (error < 0) {
+        return error;
+    }
+    char own[STORE_NAME_MAX / 2];
+    profile_base(header.profile, own);
+    if (strcmp(own, base) != 0) {
+        secret_free(plain);
+        snprintf(store->why, sizeof(store->why), "is the record of %s under another's name",
+                 header.profile);
+        return -EKEYREJECTED;
+    }
+    error = codec_unpack(&credential_codec, plain, ret_credential);
+    secret_free(plain);
+    if (error == 0 && (strcmp(ret_credential->profile, header.profile) != 0 ||
+                       ret_credential->generation != header.generation)) {
+        error = -EBADMSG;
+    }
+    if (error < 0) {
+        credential_deinit(ret_credential);
+        snprintf(store->why, sizeof(store->why), "opens, but does not hold a credential");
+    }
+    return error;
+}
+
+/* ---- un-renamed records ---- */
+
+/* Generation of a record's file, 0 without one. Negative: there is one that cannot be read. */
+static int record_generation(struct store_file *store, const char *base, uint64_t *ret_generation)
+{
+    char name[STORE_NAME_MAX];
+    struct credential credential;
+    record_name(base, name);
+    int error = read_credential(store, name, base, &credential);
+    if (error == 0) {
+        *ret_generation = credential.generation;
+        credential_deinit(&credential);
+    } else if (error == -ENOENT) {
+        *ret_generation = 0;
+        error = 0;
+    }
+    return error;
+}
+
+static int finish_next(struct recovery *recovery, const char *name, const char *base)
+{
+    struct store_file *store = recovery->store;
+    struct credential next;
+    int error = read_credential(store, name, base, &next);
+    if (error == -ENOENT) {
+        return 0; /* taken already, by a rename above */
+    }
+    if (error == -EKEYREJECTED || error == -EPROTONOSUPPORT || error == -EPERM ||
+        error == -ELOOP) {
+        report(recovery, name, store->why);
+        return 0;
+    }
+    if (error == 0) {
+        uint64_t stored = 0, generation = next.generation;
+        char record[STORE_NAME_MAX];
+        credential_deinit(&next);
+        record_name(base, record);
+        error = record_generation(store, base, &stored);
+        if (error < 0) { /* reported with the records; which of the two is right, a person says */
+            return error == -ENOMEM ? error : 0;
+        }
+        if (generation > stored) {
+            return store_rename_over(store, name, record);
+        }
+    } else if (error != -ENODATA && error != -EBADMSG) {
+        return error;
+    }
+    store->disk->unlink(store->disk, store->dir_fd, name);
+    return 0;
+}
+
+static int finish_all_next(struct recovery *recovery)
+{
+    for (size_t i = 0; i < recovery->listing.count; i++) {
+        const char *name = recovery->listing.files[i].name;
+        char base[STORE_NAME_MAX / 2];
+        uint64_t generation;
+        uint32_t attempt;
+        enum file_kind kind;
+        if (attempt_of_name(name, base, &generation, &attempt, &kind) && kind == FILE_NEXT) {
+            int error = finish_next(recovery, name, base);
+            if (error < 0) {
+                return error;
+            }
+        }
+    }
+    return 0;
+}
+
+/* ---- attempts ---- */
+
+/* 0: has an intent, into *ret_intent; -ENODATA: nothing was sent; else reported. */
+static int read_intent(struct recovery *recovery, const char *base, uint64_t generation,
+                       uint32_t attempt, struct intent *ret_intent)
+{
+    struct store_file *store = recovery->store;
+    char name[STORE_NAME_MAX];
+    struct seal_header header;
+    struct secret *plain = NULL;
+    attempt_name(base, generation, attempt, FILE_INTENT, name);
+    int error = unseal_file(store, name, SEAL_INTENT, &header, &plain);
+    if (error == -ENOENT) {
+        return -ENODATA;
+    }
+    if (error == 0) {
+        error = codec_unpack(&intent_codec, plain, ret_intent);
+        secret_free(plain);
+        if (error == 0 && (ret_intent->generation != generation ||
+                           ret_intent->attempt != attempt)) {
+            error = -EBADMSG;
+        }
+    }
+    if (error < 0 && error != -ENODATA && error != -ENOMEM) {
+        char why[sizeof(store->why) + 32];
+        snprintf(why, sizeof(why), "%s; it counts as sent",
+                 store->why[0] == '\0' ? store_unseal_why(error) : store->why);
+        report(recovery, name, why);
+        *ret_intent = (struct intent){.generation = generation, .attempt = attempt};
+        error = 0;
+    }
+    return error;
+}
+
+static int read_answer(struct recovery *recovery, const char *base, uint64_t generation,
+                       uint32_t attempt, struct answer *ret_answer)
+{
+    char name[STORE_NAME_MAX];
+    struct seal_header header;
+    struct secret *plain = NULL;
+    attempt_name(base, generation, attempt, FILE_ANSWER, name);
+    int error = unseal_file(recovery->store, name, SEAL_ANSWER, &header, &plain);
+    if (error == 0) {
+        error = codec_unpack(&answer_codec, plain, ret_answer);
+        secret_free(plain);
+        if (error < 0 || ret_answer->generation != generation ||
+            ret_answer->attempt != attempt) {
+            secret_free(ret_answer->body);
+            error = error < 0 ? error : -EBADMSG;
+        }
+    }
+    if (error < 0 && error != -ENODATA && error != -ENOENT && error != -ENOMEM) {
+        report(recovery, name, recovery->store->why);
+        error = -ENODATA;
+    }
+    return error == -ENOENT ? -ENODATA : error;
+}
+
+static bool is_better(const struct stored *stored, const struct answer *answer)
+{
+    if (!stored->has_answer) {
+        return true;
+    }
+    if (answer->complete != stored->answer.complete) {
+        return answer->complete;
+    }
+    return answer->attempt > stored->answer.attempt;
+}
+
+/* What is known of one attempt to spend the stored generation. */
+static int read_attempt(struct recovery *recovery, struct slot *slot, uint32_t attempt,
+                        struct stored *stored)
+{
+    struct intent intent;
+    int error = read_intent(recovery, slot->base, slot->generation, attempt, &intent);
+    if (error == -ENODATA) {
+        return store_remove_attempt(recovery->store, slot->base, slot->generation, attempt);
+    }
+    if (error < 0) {
+        return error;
+    }
+    if (!stored->has_intent || intent.attempt > stored->intent.attempt) {
+        stored->has_intent = true;
+        stored->intent = intent;
+    }
+    error = slot_note_attempt(slot, slot->generation, attempt);
+    if (error < 0) {
+        return error;
+    }
+    struct answer answer;
+    error = read_answer(recovery, slot->base, slot->generation, attempt, &answer);
+    if (error < 0) {
+        return error == -ENODATA ? 0 : error;
+    }
+    if (is_better(stored, &answer)) {
+        secret_free(stored->answer.body);
+        stored->answer = answer;
+        stored->has_answer = true;
+    } else {
+        secret_free(answer.body);
+    }
+    return 0;
+}
+
+static bool seen_before(const struct listing *listing, size_t end, const char *base,
+                        uint64_t generation, uint32_t attempt)
+{
+    for (size_t i = 0; i < end; i++) {
+        char other[STORE_NAME_MAX / 2];
+        uint64_t g;
+        uint32_t a;
+        enum file_kind kind;
+        if (attempt_of_name(listing->files[i].name, other, &g, &a, &kind) && g == generation &&
+            a == attempt && strcmp(other, base) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int read_attempts(struct recovery *recovery, struct slot *slot, struct stored *stored)
+{
+    const struct listing *listing = &recovery->listing;
+    for (size_t i = 0; i < listing->count; i++) {
+        char base[STORE_NAME_MAX / 2];
+        uint64_t generation;
+        uint32_t attempt;
+        enum file_kind kind;
+        if (!attempt_of_name(listing->files[i].name, base, &generation, &attempt, &kind) ||
+            strcmp(base, slot->base) != 0 ||
+            seen_before(listing, i, base, generation, attempt)) {
+            continue;
+        }
+        int error = 0;
+        if (generation == slot->generation) {
+            error = read_attempt(recovery, slot, attempt, stored);
+        } else if (generation < slot->generation) {
+            error = store_remove_attempt(recovery->store, base, generation, attempt);
+        } else {
+            report(recovery, listing->files[i].name,
+                   "is of a newer generation than the record: part of an older backup was put "
+                   "back");
+        }
+        if (error < 0) {
+            return error;
+        }
+    }
+    return 0;
+}
+
+/* ---- records ---- */
+
+static int load_record(struct recovery *recovery, const char *name)
+{
+    struct store_file *store = recovery->store;
+    struct stored stored = {0};
+    char base[STORE_NAME_MAX];
+    snprintf(base, sizeof(base), "%.*s", (int)(strlen(name) - strlen(".record")), name);
+    int error = read_credential(store, name, base, &stored.credential);
+    if (error == -ENOMEM || error == -EIO) {
+        return error;
+    }
+    if (error < 0) {
+        report(recovery, name, store->why);
+        return 0;
+    }
+    struct slot *slot = slot_get(store, stored.credential.profile);
+    if (slot == NULL) {
+        error = -ENOMEM;
+    } else {
+        slot->has_record = true;
+        slot->generation = stored.credential.generation;
+        error = read_attempts(recovery, slot, &stored);
+    }
+    if (error < 0) {
+        stored_deinit(&stored);
+        return error;
+    }
+    recovery->each(recovery->arg, &stored);
+    return 0;
+}
+
+int store_load(struct store_port *port, void *arg, void (*each)(void *arg, struct stored *stored),
+               void (*bad)(void *arg, const char *file, const char *why))
+{
+    struct store_file *store = (struct store_file *)port;
+    struct recovery recovery = {.store = store, .arg = arg, .each = each, .bad = bad};
+    store->why[0] = '\0';
+    int error = store->disk->list(store->disk, store->dir_fd, &recovery.listing, note_name);
+    if (error < 0) {
+        store_fail(store, error, "cannot list %s/credentials", store->state_dir);
+    } else if (recovery.listing.failed) {
+        error = -ENOMEM;
+    }
+    error = error < 0 ? error : finish_all_next(&recovery);
+    if (error == 0) { /* the renames changed the names */
+        recovery.listing.count = 0;
+        error = store->disk->list(store->disk, store->dir_fd, &recovery.listing, note_name);
+    }
+    for (size_t i = 0; error == 0 && i < recovery.listing.count; i++) {
+        if (ends_with(recovery.listing.files[i].name, ".record")) {
+            error = load_record(&recovery, recovery.listing.files[i].name);
+        }
+    }
+    free(recovery.listing.files);
+    return error;
+}

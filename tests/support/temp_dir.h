@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A directory of a test's own, and its end. */
+#pragma once
+
+#include <stddef.h>
+
+#define TEMP_DIR_MAX 64
+
+/* Makes it, mode 0700. 0 or negative errno. */
+int temp_dir_make(char ret_path[TEMP_DIR_MAX]);
+/* With all that is in it, whatever the modes; symbolic links are not followed. */
+void temp_dir_remove(const char *path);
