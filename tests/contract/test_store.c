@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../support/temp_dir.h"
+#include "support/temp_dir.h"
 #include "token/credential.h"
 #include "token/store_file.h"
 #include "token/store_memory.h"

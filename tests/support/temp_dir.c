@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "temp_dir.h"
+#include "support/temp_dir.h"
 
 #include <errno.h>
 #include <ftw.h>
