@@ -118,6 +118,7 @@ void model_fault_apply(struct reply *reply, enum practice_fault fault)
         break;
     case PRACTICE_CUT:
     case PRACTICE_RESET:
+        reply->cut = true;
         reply->reset = fault == PRACTICE_RESET;
         if (half == 0) {
             reply->size /= 2;

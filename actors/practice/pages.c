@@ -146,9 +146,10 @@ void page_models(struct practice *practice, struct request *request)
     if (!model_authorize(practice, request, &login))
         return;
     reply_json(&request->reply, 200,
-               json_pack("{s:s, s:[{s:s, s:s, s:i, s:s, s:s}]}", "object", "list", "data", "id",
-                         "practice-1", "object", "model", "created", 0, "owned_by", "practice",
-                         "visibility", "list"));
+               /* "models" is where Codex looks; an empty list is a good answer to it. */
+               json_pack("{s:s, s:[{s:s, s:s, s:i, s:s, s:s}], s:[]}", "object", "list", "data",
+                         "id", "practice-1", "object", "model", "created", 0, "owned_by",
+                         "practice", "visibility", "list", "models"));
 }
 
 void page_home(struct practice *practice, struct request *request)

@@ -30,6 +30,7 @@ struct reply {
     uint64_t delay_ms;   /* before the first byte of the head; REPLY_NEVER: hangs */
     bool drop;           /* close the connection in place of answering */
     bool reset;          /* close it after the last step, without a proper end */
+    bool cut;            /* less was sent than the answer had */
     bool stream;         /* the length is not told */
     uint32_t retry_after_s;
     char *location;      /* malloc'd */

@@ -304,10 +304,9 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **sl
         return;
     if (request->model && request->began_ms != 0) {
         practice->streams_open -= practice->streams_open > 0;
-        if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
-            practice->counters.model_answers++;
-        else if (!request->reply.reset)
-            practice->counters.streams_abandoned++;
+        bool complete = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+        practice->counters.model_answers += complete && !request->reply.cut;
+        practice->counters.streams_abandoned += !complete && !request->reply.cut;
     }
     *slot = NULL;
     request_free(request);

@@ -300,6 +300,7 @@ static void each_model_fault_shows_as_it_says(void **state)
     assert_true(cooling.retry_after_s > 50 && cooling.retry_after_s <= 60);
     answer_deinit(&cooling);
     assert_int_equal(client_stat(bench, "model_while_cooling"), 1);
+    assert_int_equal(client_stat(bench, "model_answers"), 0);
 }
 
 #define MANY 200
