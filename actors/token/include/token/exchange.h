@@ -6,7 +6,9 @@
  * may the token have been sent. So a failure before the gate provably spent nothing.
  *
  * Callbacks come from the exchange's own thread (the simulator: from its step), `done` exactly
- * once, and never from inside start. A running exchange is never cancelled once the gate opened. */
+ * once, and never from inside start; its *result is borrowed, the body in it the receiver's. A
+ * running exchange is never cancelled once the gate opened. `gate` may be called from any thread,
+ * also from inside at_gate. */
 #pragma once
 
 #include <stdbool.h>
@@ -37,7 +39,7 @@ struct exchange_request {
     uint64_t connect_timeout_ms;
     void *arg;
     void (*at_gate)(void *arg, uint64_t id);
-    void (*done)(void *arg, uint64_t id, struct exchange_result *result); /* result: receiver's */
+    void (*done)(void *arg, uint64_t id, struct exchange_result *result);
 };
 
 struct exchange_port {
