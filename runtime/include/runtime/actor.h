@@ -47,6 +47,11 @@ struct actor_handler {
     actor_handle_fn handle;
 };
 
+/* The runtime asks an actor to end by a message of this type. With a row for it the actor ends
+ * itself (context_stop), now or when its work is done; without one it ends at once. It comes
+ * behind what was sent before it. */
+#define ACTOR_STOP_TYPE 1
+
 /* Largest struct a decode may write, in bytes. */
 #define ACTOR_DECODED_MAX 1024
 

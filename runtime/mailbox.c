@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Many senders, one reader, and the question "who must schedule the actor?" in one atomic word.
+ *
+ * The word is one of IDLE, RUNNING (nothing pushed since the reader last took), CLOSED, or a
+ * pointer to the newest of the messages pushed since, chained by `next` to older ones, with their
+ * number in the 16 bits that user-space pointers leave free.
+ *
+ *     IDLE ──push──► pointer      the pusher schedules the actor; nobody else may
+ *     RUNNING ──push──► pointer   someone runs it or will: nothing to do
+ *     pointer ──push──► pointer   likewise
+ *     pointer ──take──► RUNNING   the reader owns the chain and turns it round
+ *     RUNNING ──rest──► IDLE      by compare-and-swap: fails when something came in between
+ *     any ──close──► CLOSED       the reader, at the actor's end
+ *
+ * So an actor is in a run queue, or running, if and only if its word is not IDLE: it can be
+ * neither lost nor run twice. Only `push` adds and only the reader removes, always all, so the
+ * compare-and-swap has no ABA problem. tests/model/mailbox.pml is this file's Spin model.
+ *
+ * The reader sorts what it took into two private queues, control before normal, each in the order
+ * of sending. It takes at the start of each turn, so a control message waits for one turn at most.
+ *
+ * The limit is held against the number in the word plus the private queues' length as published by
+ * the reader. Between a take and its publication a sender may see too few: the bound is twice the
+ * limit in that instant, and exact otherwise. Answers and parts do not count against it: each was
+ * promised room when its request was sent or its credit given. */
+#include "mailbox.h"
+
+#include <assert.h>
+
+#define WORD_RUNNING 0u
+#define WORD_IDLE 1u
+#define WORD_CLOSED 2u
+
+#define POINTER_BITS 48
+#define POINTER_MASK ((UINT64_C(1) << POINTER_BITS) - 1)
+#define PUSHED_MAX 0xffffu
+/* With a limit over this the private length is published only now and then, for each publication
+ * takes the cache line from the senders. */
+#define PUBLISH_EACH 256u
+#define PUBLISH_EVERY 32u
+
+static bool word_is_pointer(uint64_t word)
+{
+    return (word & POINTER_MASK) > WORD_CLOSED;
+}
+
+static struct message *word_message(uint64_t word)
+{
+    return word_is_pointer(word) ? (struct message *)(uintptr_t)(word & POINTER_MASK) : NULL;
+}
+
+static unsigned word_pushed(uint64_t word)
+{
+    return (unsigned)(word >> POINTER_BITS);
+}
+
+static uint64_t word_of(struct message *message, unsigned pushed)
+{
+    uint64_t pointer = (uint64_t)(uintptr_t)message;
+    assert((pointer & ~POINTER_MASK) == 0);
+    return pointer | ((uint64_t)pushed << POINTER_BITS);
+}
+
+void mailbox_init(struct mailbox *mailbox)
+{
+    *mailbox = (struct mailbox){.word = WORD_CLOSED};
+}
+
+void mailbox_open(struct mailbox *mailbox, unsigned limit)
+{
+    if (limit == 0)
+        limit = MAILBOX_LIMIT_DEFAULT;
+    if (limit > MAILBOX_LIMIT_MAX)
+        limit = MAILBOX_LIMIT_MAX;
+    atomic_store_explicit(&mailbox->limit, limit, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->waiting, 0, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->word, WORD_RUNNING, memory_order_release);
+}
+
+enum mailbox_push mailbox_push(struct mailbox *mailbox, struct message *message, unsigned extra)
+{
+    uint64_t old = atomic_load_explicit(&mailbox->word, memory_order_relaxed);
+    uint64_t new;
+
+    do {
+        unsigned pushed = word_pushed(old);
+        if (old == WORD_CLOSED)
+            return MAILBOX_CLOSED;
+        if (extra != MAILBOX_RESERVED &&
+            pushed + atomic_load_explicit(&mailbox->waiting, memory_order_relaxed) >=
+                atomic_load_explicit(&mailbox->limit, memory_order_relaxed) + extra)
+            return MAILBOX_FULL;
+        message->next = word_message(old);
+        new = word_of(message, pushed < PUSHED_MAX ? pushed + 1 : pushed);
+    } while (!atomic_compare_exchange_weak_explicit(&mailbox->word, &old, new,
+                                                    memory_order_acq_rel, memory_order_relaxed));
+    return old == WORD_IDLE ? MAILBOX_PUSHED_WAKE : MAILBOX_PUSHED;
+}
+
+static void queue_append(struct message_queue *queue, struct message_queue *more)
+{
+    if (!more->head)
+        return;
+    if (queue->tail)
+        queue->tail->next = more->head;
+    else
+        queue->head = more->head;
+    queue->tail = more->tail;
+}
+
+static void queue_prepend_one(struct message_queue *queue, struct message *message)
+{
+    message->next = queue->head;
+    queue->head = message;
+    if (!queue->tail)
+        queue->tail = message;
+}
+
+static void publish(struct mailbox *mailbox)
+{
+    atomic_store_explicit(&mailbox->waiting, mailbox->count, memory_order_relaxed);
+}
+
+static void sort_chain(struct mailbox *mailbox, struct message *newest)
+{
+    struct message_queue control = {0}, normal = {0};
+
+    while (newest) {
+        struct message *older = newest->next;
+        queue_prepend_one(newest->flags & MESSAGE_CONTROL ? &control : &normal, newest);
+        mailbox->count++;
+        newest = older;
+    }
+    queue_append(&mailbox->control, &control);
+    queue_append(&mailbox->normal, &normal);
+    publish(mailbox);
+}
+
+void mailbox_take(struct mailbox *mailbox)
+{
+    if (!word_is_pointer(atomic_load_explicit(&mailbox->word, memory_order_relaxed)))
+        return;
+    sort_chain(mailbox, word_message(atomic_exchange_explicit(&mailbox->word, WORD_RUNNING,
+                                                              memory_order_acq_rel)));
+}
+
+static struct message *queue_pop(struct message_queue *queue)
+{
+    struct message *message = queue->head;
+    if (message) {
+        queue->head = message->next;
+        if (!queue->head)
+            queue->tail = NULL;
+        message->next = NULL;
+    }
+    return message;
+}
+
+struct message *mailbox_pop(struct mailbox *mailbox)
+{
+    struct message *message = queue_pop(&mailbox->control);
+    if (!message)
+        message = queue_pop(&mailbox->normal);
+    if (!message)
+        return NULL;
+    mailbox->count--;
+    if (mailbox->count % PUBLISH_EVERY == 0 ||
+        atomic_load_explicit(&mailbox->limit, memory_order_relaxed) <= PUBLISH_EACH)
+        publish(mailbox);
+    return message;
+}
+
+bool mailbox_rest(struct mailbox *mailbox)
+{
+    uint64_t running = WORD_RUNNING;
+    if (mailbox->count)
+        return false;
+    return atomic_compare_exchange_strong_explicit(&mailbox->word, &running, WORD_IDLE,
+                                                   memory_order_acq_rel, memory_order_relaxed);
+}
+
+void mailbox_claim(struct mailbox *mailbox)
+{
+    uint64_t idle = WORD_IDLE;
+    atomic_compare_exchange_strong_explicit(&mailbox->word, &idle, WORD_RUNNING,
+                                            memory_order_acq_rel, memory_order_relaxed);
+}
+
+static bool is_request(const struct message *message, struct actor_id from, uint64_t request)
+{
+    return (message->flags & MESSAGE_REQUEST) && message->request == request &&
+           actor_id_equal(message->from, from);
+}
+
+struct message *mailbox_find(struct mailbox *mailbox, struct actor_id from, uint64_t request)
+{
+    mailbox_take(mailbox);
+    struct message *message = mailbox->normal.head;
+    while (message && !is_request(message, from, request))
+        message = message->next;
+    return message;
+}
+
+struct message *mailbox_remove(struct mailbox *mailbox, struct actor_id from, uint64_t request)
+{
+    struct message *found = mailbox_find(mailbox, from, request);
+    struct message *before = NULL;
+
+    if (!found)
+        return NULL;
+    for (struct message *m = mailbox->normal.head; m != found; m = m->next)
+        before = m;
+    if (before)
+        before->next = found->next;
+    else
+        mailbox->normal.head = found->next;
+    if (mailbox->normal.tail == found)
+        mailbox->normal.tail = before;
+    found->next = NULL;
+    mailbox->count--;
+    publish(mailbox);
+    return found;
+}
+
+void mailbox_close(struct mailbox *mailbox)
+{
+    sort_chain(mailbox, word_message(atomic_exchange_explicit(&mailbox->word, WORD_CLOSED,
+                                                              memory_order_acq_rel)));
+}
+
+bool mailbox_is_idle(const struct mailbox *mailbox)
+{
+    return atomic_load_explicit(&mailbox->word, memory_order_relaxed) == WORD_IDLE;
+}
+
+unsigned mailbox_length(const struct mailbox *mailbox)
+{
+    return word_pushed(atomic_load_explicit(&mailbox->word, memory_order_relaxed)) +
+           atomic_load_explicit(&mailbox->waiting, memory_order_relaxed);
+}

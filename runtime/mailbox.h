@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "runtime/message.h"
+
+struct message_queue {
+    struct message *head, *tail;
+};
+
+/* Shared by senders: word, waiting, limit. The rest is the running worker's. */
+struct mailbox {
+    _Atomic uint64_t word;
+    _Atomic uint32_t waiting; /* in the private queues, as last published */
+    _Atomic uint32_t limit;
+    struct message_queue control, normal;
+    uint32_t count; /* in the private queues */
+};
+
+#define MAILBOX_LIMIT_MAX 32768u
+#define MAILBOX_LIMIT_DEFAULT 1024u
+#define MAILBOX_CONTROL 64u
+#define MAILBOX_RESERVED (1u << 30)
+
+enum mailbox_push {
+    MAILBOX_PUSHED,
+    MAILBOX_PUSHED_WAKE, /* it was idle: who pushed must schedule the actor */
+    MAILBOX_FULL,        /* not taken */
+    MAILBOX_CLOSED       /* not taken */
+};
+
+void mailbox_init(struct mailbox *mailbox); /* closed */
+/* Opens a closed mailbox in the running state. */
+void mailbox_open(struct mailbox *mailbox, unsigned limit);
+/* From any thread. `extra` is room over the limit, for control messages, and MAILBOX_RESERVED for
+ * what was promised room before: answers, parts, the core's own. */
+enum mailbox_push mailbox_push(struct mailbox *mailbox, struct message *message, unsigned extra);
+
+/* Only by who runs the actor: */
+void mailbox_take(struct mailbox *mailbox); /* moves what was pushed to the private queues */
+struct message *mailbox_pop(struct mailbox *mailbox);
+/* True: nothing was there, the actor is idle and no longer the caller's. */
+bool mailbox_rest(struct mailbox *mailbox);
+/* Marks an idle actor running, for a pinned one that woke by itself. */
+void mailbox_claim(struct mailbox *mailbox);
+/* Takes the request that `from` sent under this number out of the private queues. */
+struct message *mailbox_remove(struct mailbox *mailbox, struct actor_id from, uint64_t request);
+struct message *mailbox_find(struct mailbox *mailbox, struct actor_id from, uint64_t request);
+/* Closes; all messages are then in the private queues, to be popped. */
+void mailbox_close(struct mailbox *mailbox);
+
+/* From any thread, approximate: */
+bool mailbox_is_idle(const struct mailbox *mailbox);
+unsigned mailbox_length(const struct mailbox *mailbox);
