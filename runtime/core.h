@@ -2,7 +2,7 @@
 /* The core's own structures: actor, worker, runtime. Each field says who may touch it:
  *   S  any sender, atomically        W  the worker that runs the actor at the moment
  *   L  under the actor's or the named lock
- * Lock order: timers, peer, names, actor (spin), run queue. No lock is held while a handler runs. */
+ * Lock order: timers, peer, names, actor (spin), run queue. No handler runs under a lock. */
 #pragma once
 
 #include <pthread.h>
@@ -121,7 +121,7 @@ struct actor {
     _Atomic uint32_t failed_sends;
     uint32_t timer_index;                     /* timers lock: index + 1 in the runtime's heap */
     _Atomic int last_error;
-    _Atomic uint32_t named_since; /* S: incarnation from which on this slot is one name's; 0: none */
+    _Atomic uint32_t named_since; /* S: the slot is one name's from this incarnation on; 0: no */
     uint32_t slot, incarnation;
     uint16_t row; /* W: index of the handler found last */
     bool stop_asked;
@@ -135,7 +135,7 @@ struct cold {
     struct inspection *inspection;
 };
 
-/* ---- worker, context -------------------------------------------------------------------------- */
+/* ---- worker, context ------------------------------------------------------------------------- */
 
 #define RING_SIZE 256u
 
@@ -189,7 +189,7 @@ struct pin { /* the thread of one pinned actor; kept for reuse until the runtime
     bool joinable;
 };
 
-/* ---- runtime ---------------------------------------------------------------------------------- */
+/* ---- runtime --------------------------------------------------------------------------------- */
 
 #define CHUNK_SLOTS 1024u
 #define CHUNKS_MAX (SLOTS_MAX / CHUNK_SLOTS)

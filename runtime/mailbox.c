@@ -5,16 +5,17 @@
  * pointer to the newest of the messages pushed since, chained by `next` to older ones, with their
  * number in the 16 bits that user-space pointers leave free.
  *
- *     IDLE ──push──► pointer      the pusher schedules the actor; nobody else may
- *     RUNNING ──push──► pointer   someone runs it or will: nothing to do
- *     pointer ──push──► pointer   likewise
- *     pointer ──take──► RUNNING   the reader owns the chain and turns it round
- *     RUNNING ──rest──► IDLE      by compare-and-swap: fails when something came in between
- *     any ──close──► CLOSED       the reader, at the actor's end
+ *     IDLE --push--> pointer      the pusher schedules the actor; nobody else may
+ *     RUNNING --push--> pointer   someone runs it or will: nothing to do
+ *     pointer --push--> pointer   likewise
+ *     pointer --take--> RUNNING   the reader owns the chain and turns it round
+ *     RUNNING --rest--> IDLE      by compare-and-swap: fails when something came in between
+ *     any --close--> CLOSED       the reader, at the actor's end
  *
  * So an actor is in a run queue, or running, if and only if its word is not IDLE: it can be
  * neither lost nor run twice. Only `push` adds and only the reader removes, always all, so the
- * compare-and-swap has no ABA problem. tests/model/mailbox.pml is this file's Spin model.
+ * compare-and-swap has no ABA problem. tests/spin/mailbox.pml
+ * is the same in Promela.
  *
  * The reader sorts what it took into two private queues, control before normal, each in the order
  * of sending. It takes at the start of each turn, so a control message waits for one turn at most.

@@ -144,7 +144,7 @@ uint32_t remote_kind(struct runtime *runtime, unsigned number)
     return peer ? atomic_load_explicit(&peer->kind, memory_order_relaxed) : 0;
 }
 
-/* ---- names of actors there --------------------------------------------------------------------- */
+/* ---- names of actors there ------------------------------------------------------------------- */
 
 /* Under the peer's lock. Slot 0, "somebody there", when the name is empty or there is no room. */
 struct actor_id peer_name_intern(struct peer *peer, const char *name)
@@ -206,7 +206,7 @@ void remote_name_of(struct runtime *runtime, struct actor_id id, char *ret_name,
     snprintf(ret_name, size, "%s/%s", peer ? peer->name : "?", name);
 }
 
-/* ---- to a peer --------------------------------------------------------------------------------- */
+/* ---- to a peer ------------------------------------------------------------------------------- */
 
 static int transmit(struct runtime *runtime, struct peer *peer, const char *to_name,
                     struct message *message)

@@ -215,7 +215,7 @@ void runtime_free(struct runtime *runtime)
     free(runtime);
 }
 
-/* ---- from other threads ------------------------------------------------------------------------ */
+/* ---- from other threads ---------------------------------------------------------------------- */
 
 int runtime_spawn(struct runtime *runtime, const struct actor_ops *ops, const void *config,
                   const struct spawn_options *options, struct actor_id *ret_id)
@@ -259,7 +259,7 @@ void runtime_wait(struct runtime *runtime)
         continue;
 }
 
-/* ---- small things -------------------------------------------------------------------------------- */
+/* ---- small things ---------------------------------------------------------------------------- */
 
 const struct clock_port *runtime_clock(const struct runtime *runtime)
 {

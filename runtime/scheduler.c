@@ -12,7 +12,7 @@
  * turn, or when its handlers are slow; an actor left behind a handler that then takes long is
  * found by the watch (watch.c).
  *
- * SCHEDULER_MANUAL: no threads; runtime_step picks one of the runnable actors by the random port. */
+ * SCHEDULER_MANUAL: no threads; runtime_step picks a runnable actor by the random port. */
 #include <errno.h>
 #include <linux/futex.h>
 #include <stdlib.h>
@@ -22,8 +22,8 @@
 
 #include "core.h"
 
-#define INJECT_EVERY 61u            /* turns; so that a full ring does not starve the common queue */
-#define SLOW_HANDLER_NS 20000u      /* about what waking another worker takes */
+#define INJECT_EVERY 61u       /* turns; a full ring must not starve the common queue */
+#define SLOW_HANDLER_NS 20000u /* about what waking another worker takes */
 
 /* ---- futex --------------------------------------------------------------------------------- */
 
@@ -254,7 +254,7 @@ void scheduler_stop(struct runtime *runtime)
     runtime->workers_running = 0;
 }
 
-/* ---- manual ------------------------------------------------------------------------------------ */
+/* ---- manual ---------------------------------------------------------------------------------- */
 
 static struct actor *pick_ready(struct runtime *runtime)
 {
