@@ -29,6 +29,7 @@ import urllib.request
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULES = os.environ.get("E2E_MODULES", os.getcwd())
 SKIPPED = 77
+AGENTS = ("atlas", "axon", "nova", "nexis", "lumi")
 PACKAGES = {"codex": "@openai/codex", "aimock": "@copilotkit/aimock", "oidc": "oidc-provider"}
 
 
@@ -158,6 +159,45 @@ class Run:
         peer = Peer(self, f"{name}-{len(self.peers)}", command, env)
         self.peers.append(peer)
         return peer
+
+    def environment(self):
+        """For the program under test: state, sockets and home in this run's folder."""
+        places = {"QUEENRIGHT_STATE": "state", "XDG_RUNTIME_DIR": "run", "HOME": "home"}
+        for name in places.values():
+            os.makedirs(self.path(name), mode=0o700, exist_ok=True)
+        return {**os.environ, **{key: self.path(name) for key, name in places.items()}}
+
+    def config(self, base_url, token_url, client_id, rotation="strict", encoding="form",
+               agents=AGENTS, profile="lab:me", spread=False, name="queenright.json"):
+        """Writes a config of these agents on one login; spread: every other one on node b."""
+        provider = profile.split(":")[0]
+        entries = {agent: {"instructions": f"You are {agent.capitalize()}. Be brief."}
+                   for agent in agents}
+        for agent in agents[1::2] if spread else ():
+            entries[agent]["node"] = "b"
+        config = {
+            "swarm": "e2e",
+            "models": {"providers": {provider: {
+                "baseUrl": base_url, "api": "openai-responses", "auth": "oauth",
+                "oauth": {"tokenUrl": token_url, "clientId": client_id, "rotation": rotation,
+                          "encoding": encoding}}}},
+            "auth": {"profiles": {profile: {"provider": provider, "mode": "oauth"}},
+                     "order": {provider: [profile]}},
+            "agents": {"defaults": {"model": {"primary": f"{provider}/practice-1"}},
+                       "entries": entries},
+            "nodes": {"home": {}, **({"b": {}} if spread else {})}}
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            json.dump(config, file, indent=2)
+        return self.path(name)
+
+    def practice_login(self, practice, profile, file):
+        """A new login as an auth-profiles.json; returns the profile's entry."""
+        status, text = http("POST", f"{practice.url}/practice/login?form=openclaw"
+                                    f"&profile={profile}", "")
+        assert status == 200, text
+        with open(file, "w", encoding="utf-8") as out:
+            out.write(text)
+        return json.loads(text)["profiles"][profile]
 
     def practice(self, *options):
         program = os.environ.get("E2E_PRACTICE")

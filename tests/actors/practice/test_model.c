@@ -160,6 +160,20 @@ static void asking_another_agent_calls_the_function(void **state)
     answer_deinit(&answer);
 }
 
+/* As the official subscription back end wants functions declared. */
+static void functions_inside_a_namespace_are_found(void **state)
+{
+    struct bench *bench = *state;
+    bench_start(bench);
+    struct answer answer = post(bench, "/v1/responses", json_pack(
+        "{s:s, s:b, s:[{s:s, s:s}], s:[{s:s, s:s, s:[o]}]}", "model", "m", "stream", 1, "input",
+        "role", "user", "content", "ask nova how many", "tools", "type", "namespace", "name",
+        "agents", "tools", ask_tool()));
+    assert_non_null(strstr(answer.body, "\"type\":\"function_call\""));
+    answer_deinit(&answer);
+    assert_int_equal(client_stat(bench, "model_function_calls"), 1);
+}
+
 static void what_the_function_answered_is_quoted(void **state)
 {
     struct bench *bench = *state;
@@ -483,6 +497,7 @@ int main(void)
         TEST(a_stream_has_the_shape_of_the_responses_api),
         TEST(the_same_question_gets_the_same_answer),
         TEST(asking_another_agent_calls_the_function),
+        TEST(functions_inside_a_namespace_are_found),
         TEST(what_the_function_answered_is_quoted),
         TEST(telling_a_story_is_no_errand),
         TEST(chat_completions_answer_whole_and_as_a_stream),
