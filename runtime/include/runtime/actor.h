@@ -49,8 +49,8 @@ struct actor_handler {
 
 /* The runtime asks an actor to end by a message of this type. With a row for it the actor ends
  * itself (context_stop), now or when its work is done; without one it ends at once. It comes
- * behind what was sent before it. */
-#define ACTOR_STOP_TYPE 1
+ * behind what was sent before it. The number is far from those that the layers above give. */
+#define ACTOR_STOP_TYPE 0xfffffff1u
 
 /* Largest struct a decode may write, in bytes. */
 #define ACTOR_DECODED_MAX 1024
