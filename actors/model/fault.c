@@ -72,16 +72,27 @@ static enum fault_kind kind_of_status(unsigned status)
     return status >= 500 ? FAULT_TRANSIENT : FAULT_REQUEST;
 }
 
-/* Cuts at `size`, but never inside a UTF-8 sequence, and makes it one line. */
+void text_mend(char *text)
+{
+    size_t length = strlen(text), start = length;
+    while (start > 0 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
+        start--;
+    if (start == 0)
+        return;
+    unsigned char first = (unsigned char)text[--start];
+    size_t wanted = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (first >= 0x80 && length - start < wanted)
+        text[start] = '\0';
+}
+
+/* Makes it one line and cuts it. */
 static void copy_line(char *ret_text, size_t size, const char *text)
 {
     size_t length = strnlen(text, size - 1);
-    if (text[length] != '\0')
-        while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
-            length--;
     for (size_t i = 0; i < length; i++)
         ret_text[i] = (unsigned char)text[i] < ' ' ? ' ' : text[i];
     ret_text[length] = '\0';
+    text_mend(ret_text);
 }
 
 void fault_set(struct fault *fault, enum fault_kind kind, const char *code, const char *why)

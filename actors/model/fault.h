@@ -41,5 +41,7 @@ void fault_from_error(struct fault *fault, const json_t *error, enum fault_kind 
 /* From an HTTP answer that is not 200. `headers` as in http_head. */
 void fault_from_http(struct fault *fault, unsigned status, struct proto_text headers,
                      const char *body, size_t size, int64_t now_ms);
+/* Takes off what is left of a character that was cut: words that go into a message are UTF-8. */
+void text_mend(char *text);
 /* The value of a header in http_head's form, {NULL, 0} when it is not there. */
 struct proto_text header_value(struct proto_text headers, const char *name);

@@ -64,6 +64,7 @@ static void all_three_line_ends_are_taken_also_mixed(void **state)
 {
     (void)state;
     expect("data: a\r\n\r\ndata: b\r\rdata: c\n\ndata: d\r\n\n", "<|a><|b><|c><|d>");
+    expect("data: a\r\ndata: b\r\n\r\n", "<|a\nb>");
 }
 
 static void data_lines_of_one_event_are_joined(void **state)
