@@ -43,10 +43,14 @@ struct transport_port {
     /* introspect_links. May be NULL. */
     size_t (*links)(struct transport_port *transport, uint64_t *cursor,
                     struct link_info *ret_rows, size_t max);
+    /* When the runtime ends, after its last thread: so a late sender never meets freed memory. May
+     * be NULL. */
+    void (*free)(struct transport_port *transport);
 };
 
-/* Once per runtime; NULL takes it away (when the transport actor ends). */
+/* Once per runtime; NULL takes it out of use (when the transport actor ends). */
 void runtime_transport_set(struct runtime *runtime, struct transport_port *transport);
+struct transport_port *runtime_transport(struct runtime *runtime); /* NULL: none */
 
 /* The number of a peer, made known when new. 0: bad name or table full. */
 unsigned runtime_peer(struct runtime *runtime, const char *name);

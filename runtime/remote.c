@@ -50,6 +50,8 @@ void remote_free(struct remote *remote)
 {
     if (!remote)
         return;
+    if (remote->transport_made && remote->transport_made->free)
+        remote->transport_made->free(remote->transport_made);
     for (unsigned i = 1; i <= remote->peer_count; i++) {
         struct peer *peer = remote->peers[i];
         struct remote_out *out;
@@ -68,7 +70,14 @@ void remote_free(struct remote *remote)
 
 void runtime_transport_set(struct runtime *runtime, struct transport_port *transport)
 {
+    if (transport)
+        runtime->remote->transport_made = transport;
     atomic_store(&runtime->remote->transport, transport);
+}
+
+struct transport_port *runtime_transport(struct runtime *runtime)
+{
+    return atomic_load(&runtime->remote->transport);
 }
 
 struct peer *peer_get(struct runtime *runtime, unsigned number)

@@ -32,7 +32,8 @@ struct peer {
 struct remote {
     pthread_mutex_t lock; /* peers, watchers */
     _Atomic(struct peer *) peers[PEER_MAX + 1];
-    _Atomic(struct transport_port *) transport;
+    _Atomic(struct transport_port *) transport; /* NULL: out of use */
+    struct transport_port *transport_made;      /* to be freed at the end */
     struct actor_id watchers[WATCHERS_MAX];
     unsigned watcher_count, peer_count;
 };
