@@ -100,6 +100,7 @@ static void free_profile(struct profile *profile)
         credential_deinit(&profile->next);
     secret_free(profile->answer.body);
     free(profile->waiters);
+    free(profile->rule);
     free(profile);
 }
 
@@ -225,7 +226,10 @@ static void on_refresh_event(struct token_step *step, const struct token_event *
 
 static void set_rule(struct profile *profile, const struct token_event *event)
 {
-    profile->rule = event->rule;
+    if (event->rule != NULL && profile->rule == NULL)
+        profile->rule = malloc(sizeof(*profile->rule));
+    if (event->rule != NULL && profile->rule != NULL)
+        *profile->rule = *event->rule;
     snprintf(profile->origin, sizeof(profile->origin), "%s",
              event->origin != NULL ? event->origin : "");
 }
@@ -272,7 +276,6 @@ static void on_rule(struct token_step *step, const struct token_event *event)
     set_rule(profile, event);
     if (profile->fault == FAULT_CONFIG)
         profile_fault(step, profile, FAULT_NONE, NULL);
-    profile_plan(step, profile);
     step_settle(step, profile);
 }
 
@@ -403,10 +406,8 @@ void token_step_deinit(struct token_step *step)
 {
     for (uint32_t i = 0; i < step->profile_count; i++)
         free_profile(step->profiles[i]);
-    for (size_t i = 0; i < step->import_count; i++) {
-        credential_deinit(&step->imports[i]->credential);
-        free(step->imports[i]);
-    }
+    for (size_t i = 0; i < step->import_count; i++)
+        token_import_job_free(step->imports[i]);
     if (step->import_saving)
         credential_deinit(&step->import_result);
     free(step->drains);

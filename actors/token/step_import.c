@@ -43,14 +43,20 @@ static bool same_access(const struct profile *profile, const struct token_import
            memcmp(profile->access_sha256, job->sha256, SECRET_SHA256_SIZE) == 0;
 }
 
+void token_import_job_free(struct token_import_job *job)
+{
+    if (job == NULL)
+        return;
+    credential_deinit(&job->credential);
+    free(job->rule);
+    free(job);
+}
+
 /* ---- the end of one ------------------------------------------------------------------------- */
 
 static void pop(struct token_step *step)
 {
-    struct token_import_job *job = step->imports[0];
-
-    credential_deinit(&job->credential);
-    free(job);
+    token_import_job_free(step->imports[0]);
     step->import_count--;
     memmove(step->imports, step->imports + 1, step->import_count * sizeof(*step->imports));
     memmove(step->import_waiters, step->import_waiters + 1,
@@ -284,7 +290,9 @@ static void on_saved(struct token_step *step, int error)
         credential_deinit(&step->import_result);
         finish(step, target, step->import_outcome, "the same login under another name");
     } else {
+        free(target->rule);
         target->rule = job->rule;
+        job->rule = NULL;
         snprintf(target->origin, sizeof(target->origin), "%s", job->origin);
         target->rejections = 0;
         refresh_replace(step, target, &step->import_result, job->sha256);
@@ -301,8 +309,7 @@ void import_event(struct token_step *step, const struct token_event *event)
     if (event->kind == EVENT_IMPORT_SAVED) {
         on_saved(step, event->error);
     } else if (step->import_count >= STEP_IMPORTS_MAX || step->draining) {
-        credential_deinit(&event->import->credential);
-        free(event->import);
+        token_import_job_free(event->import);
         step_refuse(step, event->waiter, "busy", "too many imports at once", "try again");
         return;
     } else {

@@ -31,7 +31,9 @@ static uint64_t import(struct bench *bench, struct wish wish)
     job->relogin = wish.relogin;
     job->take_over = wish.mode == NULL;
     job->refreshed_at_ms = wish.refreshed_at_ms;
-    job->rule = &bench->rule;
+    job->rule = malloc(sizeof(*job->rule));
+    assert_non_null(job->rule);
+    *job->rule = bench->rule;
     snprintf(job->origin, sizeof(job->origin), "https://login.example.test");
     event.waiter = ++bench->last_waiter;
     event.import = job;

@@ -101,7 +101,7 @@ struct profile {
     uint32_t index;
     struct credential credential; /* what is handed out */
     uint8_t access_sha256[SECRET_SHA256_SIZE];
-    const struct provider_rule *rule; /* the owner's; outlives the profile */
+    struct provider_rule *rule; /* what it is pinned to; NULL: none known */
     char origin[600];                 /* of its token endpoint: refreshes there go one by one */
 
     enum profile_state state;
@@ -193,7 +193,7 @@ struct token_import_job {
     bool has_digest;                    /* it came with one, also when it is not kept */
     bool take_over, relogin;
     int64_t refreshed_at_ms;
-    const struct provider_rule *rule;
+    struct provider_rule *rule; /* owned; may be NULL */
     char origin[600];
     char source[STEP_TEXT_MAX];
 };
@@ -220,7 +220,7 @@ struct token_event {
     struct stored *stored;
     struct credential *credential;
     struct token_import_job *import;
-    const struct provider_rule *rule;
+    const struct provider_rule *rule; /* copied */
     const char *origin;
     enum exchange_end end;
     uint32_t http_status, retry_after_ms;
@@ -293,6 +293,8 @@ struct token_step {
     uint64_t adopt_waiter;
     bool adopting;
 };
+
+void token_import_job_free(struct token_import_job *job);
 
 void token_step_init(struct token_step *step, const struct token_tunables *tunables,
                      void (*act)(void *arg, const struct token_action *action), void *arg);

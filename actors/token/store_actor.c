@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store actor: the store's own thread (see store_actor.h).
+ *
+ * Takes:  struct store_job * from the TokenActor, as requests.
+ * Sends:  the same pointer back, its error and results filled in.
+ * Owns:   the store port, from its start to its end.
+ * Rules:  one call after another, in order; a failed call is the job's error, not this actor's. */
+#include "store_actor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct store_state {
+    struct store_actor_config config;
+};
+
+struct store_job *store_job_new(enum store_job_kind kind)
+{
+    struct store_job *job = calloc(1, sizeof(*job));
+
+    if (job != NULL) {
+        job->kind = kind;
+        job->error = -EBUSY;
+        credential_init(&job->credential);
+    }
+    return job;
+}
+
+void store_job_free(struct store_job *job)
+{
+    if (job == NULL)
+        return;
+    credential_deinit(&job->credential);
+    secret_free(job->answer.body);
+    token_import_job_free(job->import);
+    free(job->rules);
+    free(job->text);
+    free(job);
+}
+
+/* ---- looking for a newer record ------------------------------------------------------------- */
+
+static void look_at(void *arg, struct stored *stored)
+{
+    struct store_job *job = arg;
+
+    if (!job->found && strcmp(stored->credential.profile, job->credential.profile) == 0) {
+        credential_deinit(&job->credential);
+        job->credential = stored->credential;
+        credential_init(&stored->credential);
+        job->found = true;
+    }
+    stored_deinit(stored);
+}
+
+static void ignore_bad(void *arg, const char *file, const char *why)
+{
+    (void)arg;
+    (void)file;
+    (void)why;
+}
+
+/* ---- rules ---------------------------------------------------------------------------------- */
+
+static void take_rule(void *sink, const struct provider_rule *rule, const char *api_origin)
+{
+    struct store_job *job = sink;
+    struct store_rule *rules;
+
+    if (job->rule_count >= STORE_RULES_MAX)
+        return;
+    rules = reallocarray(job->rules, job->rule_count + 1, sizeof(*rules));
+    if (rules == NULL)
+        return;
+    job->rules = rules;
+    memset(&rules[job->rule_count], 0, sizeof(rules[0])); /* they are compared as a whole */
+    rules[job->rule_count].rule = *rule;
+    snprintf(rules[job->rule_count].api_origin, sizeof(rules[0].api_origin), "%s",
+             api_origin != NULL ? api_origin : "");
+    job->rule_count++;
+}
+
+static void digest(struct store_port *store, struct store_job *job, const struct secret *token)
+{
+    if (token == NULL)
+        return;
+    store->digest(store, token, job->digest);
+    job->has_digest = true;
+}
+
+static int load_rules(struct store_state *state, struct store_job *job)
+{
+    if (job->import != NULL)
+        digest(state->config.store, job, job->credential.refresh);
+    if (job->text == NULL || job->text[0] == '\0' || state->config.load_rules == NULL)
+        return 0;
+    return state->config.load_rules(state->config.arg, job->text, take_rule, job, job->why,
+                                    sizeof(job->why));
+}
+
+/* ---- one job -------------------------------------------------------------------------------- */
+
+static int audit(struct store_port *store, char *lines)
+{
+    int error = 0;
+
+    for (char *line = lines, *end; line != NULL && *line != '\0'; line = end) {
+        end = strchr(line, '\n');
+        if (end != NULL)
+            *end++ = '\0';
+        if (store->audit(store, line) < 0)
+            error = -EIO;
+    }
+    return error;
+}
+
+static int run(struct store_state *state, struct store_job *job)
+{
+    struct store_port *store = state->config.store;
+
+    switch (job->kind) {
+    case JOB_RESERVE:
+        return store->reserve(store, &job->credential, job->attempt);
+    case JOB_WRITE_INTENT:
+        return store->write_intent(store, &job->credential, &job->intent);
+    case JOB_WRITE_ANSWER:
+        return store->write_answer(store, &job->credential, &job->answer);
+    case JOB_WRITE_RECORD:
+        return store->write_record(store, &job->credential);
+    case JOB_RELEASE:
+        return store->release(store, &job->credential, job->attempt);
+    case JOB_LOOK:
+        return store->load(store, job, look_at, ignore_bad);
+    case JOB_DIGEST:
+        digest(store, job, job->credential.refresh);
+        return credential_add_digest(&job->credential, job->digest);
+    case JOB_ADOPT:
+        return store->adopt(store);
+    case JOB_AUDIT:
+        return audit(store, job->text);
+    case JOB_RULES:
+        return load_rules(state, job);
+    }
+    return -EINVAL;
+}
+
+static int on_job(void *state_, struct context *context, const void *body)
+{
+    struct store_state *state = state_;
+    struct message *message = message_new(STORE_JOB_TYPE, sizeof(struct store_job *));
+    struct store_job *job;
+
+    memcpy(&job, body, sizeof(job));
+    job->error = run(state, job);
+    if (job->error < 0 && job->why[0] == '\0' && state->config.store->why != NULL)
+        snprintf(job->why, sizeof(job->why), "%s", state->config.store->why(state->config.store));
+    if (message == NULL) /* the asker has kept the address, and the job says how it went */
+        return context_reply_status(context, STATUS_NO_MEMORY, 0);
+    memcpy(message->body, &job, sizeof(job));
+    return context_reply(context, message);
+}
+
+static int store_start(void *state_, struct context *context, const void *config)
+{
+    struct store_state *state = state_;
+
+    (void)context;
+    state->config = *(const struct store_actor_config *)config;
+    return 0;
+}
+
+static void store_stop(void *state_, struct context *context)
+{
+    struct store_state *state = state_;
+
+    (void)context;
+    if (state->config.store == NULL)
+        return;
+    state->config.store->close(state->config.store);
+    atomic_store(state->config.closed, true);
+}
+
+static const struct actor_handler handlers[] = {
+    {STORE_JOB_TYPE, FROM_LOCAL, "store_job", NULL, on_job},
+    {0, 0, NULL, NULL, NULL},
+};
+
+const struct actor_ops store_actor_ops = {
+    .name = "store",
+    .state_size = sizeof(struct store_state),
+    .handlers = handlers,
+    .start = store_start,
+    .stop = store_stop,
+};

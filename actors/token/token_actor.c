@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The TokenActor: sole owner of the credentials.
+ *
+ * Takes:  token_get, token_rejected, quota_hit, token_watch, token_status, swarm_join, token_drain,
+ *         token_adopt from anyone who may speak to it; token_import from the keeper's own socket.
+ * Sends:  jobs to the store actor, which it starts; answers.
+ * Owns:   the step and with it all credentials; the exchanges in flight; the list of swarms.
+ * Rules:  it decides nothing. A message becomes an event of the step (token/step.h), an action of
+ *         the step becomes an answer, a job, an exchange, a timer. What an exchange says on its own
+ *         thread arrives through an inbox that cannot be full; it is looked into at each turn.
+ *         Everything else that the step is told comes from the context: time, random, messages. */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "step_inner.h"
+#include "token_inner.h"
+
+#define FROM_ASKER (FROM_LOCAL | FROM_NODE | FROM_CLIENT)
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+struct token_event token_event(struct token_state *state, enum token_event_kind kind)
+{
+    uint64_t nonce[2] = {context_random(state->context), context_random(state->context)};
+
+    memcpy(state->nonce, nonce, sizeof(state->nonce));
+    return (struct token_event){.kind = kind,
+                                .now_ns = context_now_ns(state->context),
+                                .wall_ms = context_wall_ms(state->context),
+                                .random = context_random(state->context),
+                                .nonce = state->nonce,
+                                .boot_id = state->config.boot_id,
+                                .name = "", .who = "", .model = "", .text = ""};
+}
+
+void token_pend(struct token_state *state, struct pending pending)
+{
+    assert(state->pending_count < sizeof(state->pending) / sizeof(state->pending[0]));
+    state->pending[state->pending_count++] = pending;
+}
+
+static void run_pending(struct token_state *state)
+{
+    while (state->pending_count > 0) {
+        struct pending pending = state->pending[0];
+        struct token_event event = token_event(state, pending.kind);
+
+        memmove(state->pending, state->pending + 1,
+                --state->pending_count * sizeof(state->pending[0]));
+        event.profile = pending.profile;
+        event.ticket = pending.ticket;
+        event.error = pending.error;
+        event.outcome = pending.outcome;
+        event.text = pending.text;
+        event.end = EXCHANGE_NOT_SENT;
+        token_step_run(&state->step, &event);
+    }
+}
+
+void token_run(struct token_state *state, const struct token_event *event)
+{
+    token_step_run(&state->step, event);
+    run_pending(state);
+}
+
+/* ---- the end of a turn ---------------------------------------------------------------------- */
+
+static bool is_idle(const struct token_state *state)
+{
+    return state->swarm_count == 0 && state->step.waiter_count == 0 && state->jobs == NULL &&
+           token_step_quiet(&state->step);
+}
+
+static void linger(struct token_state *state)
+{
+    if (state->lingering || state->config.idle == NULL || !is_idle(state))
+        return;
+    state->lingering = true;
+    context_timer(state->context, state->step.tunables.linger_ms * MS_NS, TIMER_LINGER);
+}
+
+static void on_linger(struct token_state *state)
+{
+    uint64_t quiet_ns = context_now_ns(state->context) - state->activity_ns;
+
+    state->lingering = false;
+    if (is_idle(state) && quiet_ns >= state->step.tunables.linger_ms * MS_NS)
+        state->config.idle(state->config.arg, false);
+}
+
+static void turn_begin(struct token_state *state, struct context *context)
+{
+    state->context = context;
+    token_inbox_drain(state);
+}
+
+static int turn_end(struct token_state *state)
+{
+    token_audit_flush(state);
+    linger(state);
+    return 0;
+}
+
+/* A turn that somebody outside asked for. */
+static void asked(struct token_state *state, struct context *context)
+{
+    turn_begin(state, context);
+    state->activity_ns = context_now_ns(context);
+}
+
+/* ---- messages ------------------------------------------------------------------------------- */
+
+/* Longer ones are cut: a name for the audit, not an identity. A blank would split the line. */
+static void copy_who(struct proto_text text, char ret_who[STEP_WHO_MAX])
+{
+    size_t size = text.size < STEP_WHO_MAX - 1 ? text.size : STEP_WHO_MAX - 1;
+
+    if (size != 0)
+        memcpy(ret_who, text.data, size);
+    ret_who[size] = '\0';
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)ret_who[i] <= ' ')
+            ret_who[i] = '_';
+}
+
+/* One who asks about a profile: the names of the event, and its request. False: answered. */
+static bool read_names(struct token_state *state, struct proto_text name, struct proto_text who,
+                       char ret_name[PROFILE_ID_MAX], char ret_who[STEP_WHO_MAX],
+                       struct token_event *event)
+{
+    if (!proto_text_copy(name, ret_name, PROFILE_ID_MAX)) {
+        actor_reply_refusal(state->context, "unknown_profile", "no profile has such a name",
+                            "run `queenright auth list`");
+        return false;
+    }
+    copy_who(who, ret_who);
+    event->name = ret_name;
+    event->who = ret_who;
+    event->waiter = context_defer(state->context).n;
+    return true;
+}
+
+static int on_token_get(struct token_state *state, struct context *context,
+                        const struct token_get *message)
+{
+    struct token_event event;
+    char name[PROFILE_ID_MAX], who[STEP_WHO_MAX];
+
+    asked(state, context);
+    event = token_event(state, EVENT_GET);
+    event.min_valid_ms = message->min_valid_ms;
+    event.force = message->force;
+    if (read_names(state, message->profile, message->who, name, who, &event))
+        token_run(state, &event);
+    return turn_end(state);
+}
+
+static int on_token_rejected(struct token_state *state, struct context *context,
+                             const struct token_rejected *message)
+{
+    struct token_event event;
+    char name[PROFILE_ID_MAX], who[STEP_WHO_MAX];
+
+    if (message->access_sha256.size != SECRET_SHA256_SIZE)
+        return actor_reply_refusal(context, "bad_request", "a SHA-256 has 32 bytes", "");
+    asked(state, context);
+    event = token_event(state, EVENT_REJECTED);
+    event.sha256 = (const uint8_t *)message->access_sha256.data;
+    if (read_names(state, message->profile, message->who, name, who, &event))
+        token_run(state, &event);
+    return turn_end(state);
+}
+
+static int on_quota_hit(struct token_state *state, struct context *context,
+                        const struct quota_hit *message)
+{
+    struct token_event event;
+    char name[PROFILE_ID_MAX], who[STEP_WHO_MAX], model[128], reason[STEP_WHO_MAX];
+
+    if (!proto_text_copy(message->model, model, sizeof(model)))
+        return actor_reply_refusal(context, "bad_request", "no model has such a name", "");
+    asked(state, context);
+    event = token_event(state, EVENT_QUOTA);
+    copy_who(message->reason, reason);
+    event.model = model;
+    event.text = reason;
+    event.until_ms = message->resets_at_ms;
+    if (read_names(state, message->profile, message->who, name, who, &event))
+        token_run(state, &event);
+    return turn_end(state);
+}
+
+static int on_token_watch(struct token_state *state, struct context *context,
+                          const struct token_watch *message)
+{
+    struct token_event event;
+    char name[PROFILE_ID_MAX], who[STEP_WHO_MAX];
+
+    asked(state, context);
+    event = token_event(state, EVENT_WATCH);
+    event.version = message->version;
+    event.generation_seen = message->generation_seen;
+    if (read_names(state, message->profile, message->who, name, who, &event))
+        token_run(state, &event);
+    return turn_end(state);
+}
+
+static int on_token_status(struct token_state *state, struct context *context,
+                           const struct token_status *message)
+{
+    asked(state, context);
+    token_status_begin(state, message);
+    return turn_end(state);
+}
+
+static int on_token_import(struct token_state *state, struct context *context,
+                           const struct token_import *message)
+{
+    asked(state, context);
+    token_import(state, message);
+    return turn_end(state);
+}
+
+static int on_swarm_join(struct token_state *state, struct context *context,
+                         const struct swarm_join *message)
+{
+    asked(state, context);
+    token_join(state, message);
+    return turn_end(state);
+}
+
+static int on_token_drain(struct token_state *state, struct context *context,
+                          const struct token_drain *message)
+{
+    struct token_event event;
+    char why[STEP_WHO_MAX], line[2 * STEP_WHO_MAX];
+
+    asked(state, context);
+    copy_who(message->why, why);
+    snprintf(line, sizeof(line), "drain why=%s", why);
+    token_audit(state, line);
+    event = token_event(state, EVENT_DRAIN);
+    event.waiter = context_defer(context).n;
+    token_run(state, &event);
+    return turn_end(state);
+}
+
+static int on_token_adopt(struct token_state *state, struct context *context,
+                          const struct token_adopt *message)
+{
+    struct token_event event;
+    char name[PROFILE_ID_MAX], who[STEP_WHO_MAX];
+
+    asked(state, context);
+    event = token_event(state, EVENT_ADOPT);
+    if (read_names(state, message->profile, (struct proto_text){0}, name, who, &event))
+        token_run(state, &event);
+    return turn_end(state);
+}
+
+/* ---- from the store and the exchanges ------------------------------------------------------- */
+
+static int on_store_job(void *state_, struct context *context, const void *body)
+{
+    struct token_state *state = state_;
+    struct store_job *job;
+
+    turn_begin(state, context);
+    memcpy(&job, body, sizeof(job));
+    token_job_done(state, job);
+    return turn_end(state);
+}
+
+static int token_on_status(void *state_, struct context *context, uint64_t tag,
+                           enum runtime_status status)
+{
+    struct token_state *state = state_;
+    struct store_job *job = (struct store_job *)(uintptr_t)tag;
+
+    (void)status;
+    turn_begin(state, context);
+    token_job_done(state, job);
+    return turn_end(state);
+}
+
+static int on_wake(void *state_, struct context *context, const void *body)
+{
+    struct token_state *state = state_;
+
+    (void)body;
+    turn_begin(state, context);
+    return turn_end(state);
+}
+
+static int token_on_timer(void *state_, struct context *context, uint64_t tag)
+{
+    struct token_state *state = state_;
+    struct token_event event;
+
+    turn_begin(state, context);
+    if (tag == TIMER_LINGER) {
+        on_linger(state);
+    } else if (tag == TIMER_DRAINED) {
+        if (state->config.idle != NULL)
+            state->config.idle(state->config.arg, true);
+    } else {
+        state->timers[tag] = (struct timer_id){0};
+        event = token_event(state, EVENT_TIMER);
+        event.profile = (uint32_t)tag;
+        token_run(state, &event);
+    }
+    return turn_end(state);
+}
+
+static int token_on_credit(void *state_, struct context *context, struct request_id request)
+{
+    struct token_state *state = state_;
+
+    turn_begin(state, context);
+    token_status_go_on(state, request);
+    return turn_end(state);
+}
+
+static int token_on_cancel(void *state_, struct context *context, struct request_id request)
+{
+    struct token_state *state = state_;
+    struct token_event event;
+
+    turn_begin(state, context);
+    if (!token_status_cancel(state, request)) {
+        event = token_event(state, EVENT_CANCELLED);
+        event.waiter = request.n;
+        token_run(state, &event);
+    }
+    return turn_end(state);
+}
+
+static int token_on_down(void *state_, struct context *context, struct actor_id who,
+                         enum exit_reason reason, int error)
+{
+    struct token_state *state = state_;
+
+    (void)reason;
+    (void)error;
+    asked(state, context);
+    token_leave(state, who, NULL);
+    return turn_end(state);
+}
+
+static int token_on_link(void *state_, struct context *context, const char *peer, bool up)
+{
+    struct token_state *state = state_;
+
+    asked(state, context);
+    if (!up)
+        token_leave(state, (struct actor_id){0}, peer);
+    return turn_end(state);
+}
+
+/* ---- start and stop ------------------------------------------------------------------------- */
+
+struct found {
+    struct token_state *state;
+    struct stored *all;
+    size_t count;
+    int error;
+};
+
+static void on_found(void *arg, struct stored *stored)
+{
+    struct found *found = arg;
+    struct stored *all = reallocarray(found->all, found->count + 1, sizeof(*all));
+
+    if (all == NULL) {
+        found->error = -ENOMEM;
+        stored_deinit(stored);
+        return;
+    }
+    found->all = all;
+    all[found->count++] = *stored;
+}
+
+static void on_bad(void *arg, const char *file, const char *why)
+{
+    struct found *found = arg;
+    char line[2 * STEP_TEXT_MAX];
+
+    snprintf(line, sizeof(line), "%s: left as it is: %s", file, why);
+    token_act(found->state, &(struct token_action){.kind = ACTION_ALARM, .text = line});
+}
+
+static void give(struct token_state *state, struct stored *stored)
+{
+    struct token_event event = token_event(state, EVENT_LOADED);
+    struct provider_rule rule;
+    uint8_t sha256[SECRET_SHA256_SIZE];
+    char origin[600];
+
+    if (token_pinned_rule(state, &stored->credential, &rule, origin, sizeof(origin)))
+        event.rule = &rule;
+    secret_sha256(stored->credential.access, sha256);
+    event.stored = stored;
+    event.sha256 = sha256;
+    event.origin = origin;
+    token_run(state, &event);
+}
+
+static int load(struct token_state *state, int notes)
+{
+    struct found found = {.state = state};
+    struct token_event event;
+    int error = state->config.store->load(state->config.store, &found, on_found, on_bad);
+
+    if (error == 0)
+        error = found.error;
+    for (size_t i = 0; i < found.count; i++) {
+        if (error == 0)
+            give(state, &found.all[i]);
+        else
+            stored_deinit(&found.all[i]);
+    }
+    free(found.all);
+    if (error != 0)
+        return error;
+    event = token_event(state, EVENT_READY);
+    event.notes = (unsigned)notes;
+    token_run(state, &event);
+    return 0;
+}
+
+static int start_store(struct token_state *state)
+{
+    struct store_actor_config config = {.store = state->config.store,
+                                        .load_rules = state->config.load_rules,
+                                        .arg = state->config.arg,
+                                        .closed = state->store_closed};
+    struct spawn_options options = {.name = "store", .pinned = true, .link = true};
+
+    return context_spawn(state->context, &store_actor_ops, &config, &options, &state->store);
+}
+
+static int token_start(void *state_, struct context *context, const void *config)
+{
+    struct token_state *state = state_;
+    int notes, error;
+
+    state->config = *(const struct token_config *)config;
+    state->context = context;
+    state->activity_ns = context_now_ns(context);
+    token_step_init(&state->step, &state->config.tunables, token_act, state);
+    state->store_closed = calloc(1, sizeof(*state->store_closed));
+    error = state->store_closed != NULL ? token_inbox_new(state) : -ENOMEM;
+    if (error != 0)
+        return error;
+    notes = state->config.store->open(state->config.store);
+    if (notes < 0)
+        return notes;
+    error = start_store(state);
+    if (error == 0)
+        error = load(state, notes);
+    context_watch_links(context);
+    return error != 0 ? error : turn_end(state);
+}
+
+/* Jobs that the store may still look at are left to it: that is a process's end, or a fault. */
+static void token_stop(void *state_, struct context *context)
+{
+    struct token_state *state = state_;
+
+    state->context = context;
+    token_inbox_close(state);
+    if (!actor_id_is_set(state->store) && state->config.store != NULL)
+        state->config.store->close(state->config.store);
+    if (state->store_closed != NULL && atomic_load(state->store_closed)) {
+        while (state->jobs != NULL) {
+            struct store_job *next = state->jobs->next;
+
+            store_job_free(state->jobs);
+            state->jobs = next;
+        }
+        free(state->store_closed);
+    }
+    token_step_deinit(&state->step);
+    free(state->rules);
+    free(state->audit);
+}
+
+static size_t token_describe(const void *state_, char *ret_text, size_t size)
+{
+    const struct token_state *state = state_;
+    unsigned refreshing = 0;
+
+    for (uint32_t i = 0; i < state->step.profile_count; i++)
+        refreshing += state->step.profiles[i]->phase != PHASE_NONE;
+    return (size_t)snprintf(ret_text, size, "%u profiles, %u refreshing, %zu waiters, %zu swarms%s",
+                            state->step.profile_count, refreshing, state->step.waiter_count,
+                            state->swarm_count, state->step.draining ? ", draining" : "");
+}
+
+void token_boot_id(uint8_t ret_id[16])
+{
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    char text[37] = "";
+    unsigned digit = 0;
+
+    memset(ret_id, 0, 16);
+    if (fd < 0)
+        return;
+    if (read(fd, text, sizeof(text) - 1) == 36)
+        for (const char *at = text; *at != '\0' && digit < 32; at++)
+            if (*at != '-') {
+                unsigned value = (unsigned)(*at <= '9' ? *at - '0' : (*at | 32) - 'a' + 10) & 15;
+
+                ret_id[digit / 2] |= (uint8_t)(digit % 2 != 0 ? value : value << 4);
+                digit++;
+            }
+    close(fd);
+}
+
+ACTOR_HANDLER(token_get)
+ACTOR_HANDLER(token_rejected)
+ACTOR_HANDLER(quota_hit)
+ACTOR_HANDLER(token_watch)
+ACTOR_HANDLER(token_status)
+ACTOR_HANDLER(token_import)
+ACTOR_HANDLER(swarm_join)
+ACTOR_HANDLER(token_drain)
+ACTOR_HANDLER(token_adopt)
+
+static const struct actor_handler handlers[] = {
+    ACTOR_ROW(token_get, FROM_ASKER),
+    ACTOR_ROW(token_rejected, FROM_ASKER),
+    ACTOR_ROW(quota_hit, FROM_ASKER),
+    ACTOR_ROW(token_watch, FROM_ASKER),
+    ACTOR_ROW(token_status, FROM_ASKER),
+    ACTOR_ROW(token_import, FROM_LOCAL | FROM_CLIENT),
+    ACTOR_ROW(swarm_join, FROM_ASKER),
+    ACTOR_ROW(token_drain, FROM_LOCAL | FROM_CLIENT | FROM_NODE),
+    ACTOR_ROW(token_adopt, FROM_LOCAL | FROM_CLIENT),
+    {STORE_JOB_TYPE, FROM_ANSWER, "store_job", NULL, on_store_job},
+    {TOKEN_WAKE_TYPE, FROM_LOCAL, "wake", NULL, on_wake},
+    ACTOR_ROW_END,
+};
+
+const struct actor_ops token_ops = {
+    .name = "token",
+    .state_size = sizeof(struct token_state),
+    .mailbox_limit = 2 * STEP_WAITERS_MAX,
+    .fair_senders = true,
+    .decode = proto_unpack,
+    .handlers = handlers,
+    .start = token_start,
+    .stop = token_stop,
+    .on_status = token_on_status,
+    .on_timer = token_on_timer,
+    .on_credit = token_on_credit,
+    .on_cancel = token_on_cancel,
+    .on_down = token_on_down,
+    .on_link = token_on_link,
+    .describe = token_describe,
+};
