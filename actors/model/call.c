@@ -128,7 +128,7 @@ static void give_up(struct call *call, struct context *context)
 {
     struct trouble trouble = call->paid.code[0] ? call->paid : call->first;
     trouble_set(&trouble, "unknown_model", "no model is named", "", 0);
-    if (trouble.until_ms == 0)
+    if (call->cooling_until_ms != 0) /* of all that cool, the one that ends first */
         trouble.until_ms = call->cooling_until_ms;
     refuse(call, context, &trouble);
 }

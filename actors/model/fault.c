@@ -67,9 +67,9 @@ static enum fault_kind kind_of_status(unsigned status)
     case 429: return FAULT_RATE;
     default: break;
     }
-    if (status < 400) /* a redirect, which we do not follow: a wrong baseUrl */
+    if (status >= 300 && status < 400) /* a redirect, not followed: a wrong baseUrl */
         return FAULT_MODEL;
-    return status >= 500 ? FAULT_TRANSIENT : FAULT_REQUEST;
+    return status >= 500 || status < 300 ? FAULT_TRANSIENT : FAULT_REQUEST;
 }
 
 void text_mend(char *text)
