@@ -15,11 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "folder.h"
 #include "journal_file.h"
+#include "support/temp_dir.h"
 
 struct place {
-    char path[64];
+    char path[TEMP_DIR_MAX];
     char root_path[96];
     int root;
 };
@@ -28,7 +28,7 @@ static int place_new(void **state)
 {
     struct place *place = calloc(1, sizeof(*place));
 
-    if (!place || folder_make(place->path) < 0)
+    if (!place || temp_dir_make(place->path) < 0)
         return -1;
     snprintf(place->root_path, sizeof(place->root_path), "%s/state/five", place->path);
     place->root = journal_root_open(place->root_path);
@@ -41,7 +41,7 @@ static int place_free(void **state)
     struct place *place = *state;
 
     close(place->root);
-    folder_remove(place->path);
+    temp_dir_remove(place->path);
     free(place);
     return 0;
 }
