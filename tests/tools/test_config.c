@@ -16,24 +16,19 @@
 #include <cmocka.h>
 
 #include "queenright/config.h"
+#include "token/provider.h"
 
 #define CORPUS TEST_SOURCE_DIR "/config/"
 
 /* All errors, one a line, with the bare file name. */
-static char *errors_print(const struct config_errors *errors)
+static char *errors_print(struct config_errors *errors)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    for (size_t i = 0; i < errors->count; i++) {
-        char *line = config_error_print(errors, &errors->items[i]);
-        const char *slash = strrchr(errors->file, '/');
-        fprintf(out, "%s\n", line + (slash ? slash + 1 - errors->file : 0));
-        free(line);
-    }
-    if (errors->more > 0)
-        fprintf(out, "and %zu more\n", errors->more);
-    fclose(out);
+    char *text = NULL, *file = errors->file, *all, *slash = strrchr(file, '/');
+    errors->file = slash ? slash + 1 : file;
+    all = config_errors_text(errors);
+    errors->file = file;
+    assert_true(asprintf(&text, "%s%s", all, *all ? "\n" : "") >= 0);
+    free(all);
     return text;
 }
 
@@ -348,7 +343,64 @@ static void a_diff_says_what_a_reload_has_to_do(void **state)
                 "provider openai: changed\n"
                 "provider lab: added\n"
                 "auth: profiles changed\n"
+                "auth: order of openai changed\n"
                 "supervision: changed\n");
+}
+
+/* What the nodes load is what config_json printed for them, in another environment. */
+static void a_resolved_config_loads_as_itself(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"five.json", "everything.json", "empty_object.json"};
+    for (size_t i = 0; i < 3; i++) {
+        struct config *config = load_good(files[i]);
+        char *text = config_json(config);
+        struct config *again = parse_good(text);
+        struct config_changes changes;
+        assert_int_equal(config_diff(config, again, &changes), 0);
+        assert_int_equal(changes.count, 0);
+        uint8_t digests[2][32];
+        config_digest(config, digests[0]);
+        config_digest(again, digests[1]);
+        assert_memory_equal(digests[0], digests[1], 32);
+        free(text);
+        config_free(config);
+        config_free(again);
+    }
+}
+
+/* Both sides check the oauth object; the keeper must not refuse what was accepted here. */
+static void the_keeper_takes_every_rule_that_was_accepted(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"five.json", "everything.json", "empty_object.json"};
+    size_t rules = 0;
+    for (size_t i = 0; i < 3; i++) {
+        struct config *config = load_good(files[i]);
+        for (size_t j = 0; j < config->provider_count; j++) {
+            struct provider_rule rule;
+            char why[256] = "";
+            if (config->providers[j].auth != AUTH_OAUTH)
+                continue;
+            char *json = config_provider_rule_json(&config->providers[j]);
+            if (provider_rule_parse(config->providers[j].id, json, &rule, why, sizeof why) < 0)
+                fail_msg("%s: %s", config->providers[j].id, why);
+            rules++;
+            free(json);
+        }
+        config_free(config);
+    }
+    assert_true(rules >= 8);
+}
+
+static void the_order_of_the_file_counts_where_none_is_given(void **state)
+{
+    (void)state;
+    assert_diff("{\"auth\": {\"profiles\": {\"openai:a\": {\"provider\": \"openai\", \"mode\": "
+                "\"api_key\"}, \"openai:b\": {\"provider\": \"openai\", \"mode\": \"api_key\"}}}}",
+                "{\"auth\": {\"profiles\": {\"openai:b\": {\"provider\": \"openai\", \"mode\": "
+                "\"api_key\"}, \"openai:a\": {\"provider\": \"openai\", \"mode\": \"api_key\"}}}}",
+                "auth: order of openai changed\n");
 }
 
 int main(void)
@@ -364,6 +416,9 @@ int main(void)
         cmocka_unit_test(random_bytes_never_harm),
         cmocka_unit_test(variables_are_replaced),
         cmocka_unit_test(a_diff_says_what_a_reload_has_to_do),
+        cmocka_unit_test(a_resolved_config_loads_as_itself),
+        cmocka_unit_test(the_keeper_takes_every_rule_that_was_accepted),
+        cmocka_unit_test(the_order_of_the_file_counts_where_none_is_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

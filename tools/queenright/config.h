@@ -35,6 +35,7 @@ struct config_provider {
     unsigned max_concurrent;    /* calls of one account at a time; 0: no limit */
     struct json_t *headers;     /* object of strings */
     struct json_t *oauth;       /* the config's oauth object; NULL: none */
+    struct json_t *entry;       /* the config's whole entry; NULL: none */
 };
 
 struct config_profile {
@@ -113,7 +114,8 @@ const struct config_node *config_node(const struct config *config, const char *n
  * maxToolRounds, maxAskDepth, maxQueued, timeoutSeconds. */
 char *config_agent_json(const struct config_agent *agent);
 /* `models` for model_reconfigure: {"providers": {ID: {baseUrl, api, auth, headers, accountHeader,
- * paid, maxConcurrent}}}, defaults filled in, built-in providers included. */
+ * paid, maxConcurrent}}}, defaults filled in, built-in providers included; toolNamespace,
+ * reasoning and maxTokens where the file has them. */
 char *config_models_json(const struct config *config);
 /* `auth` for model_reconfigure: {"profiles": {...}, "order": {PROVIDER: [PROFILE, ...]}} with an
  * order for every provider: the file's, else its profiles in file order, else PROVIDER:default. */
@@ -121,9 +123,9 @@ char *config_auth_json(const struct config *config);
 /* The provider's `oauth` object, input of provider_rule_parse; an object without keys when the
  * config gives none and the built-in rule stands. */
 char *config_provider_rule_json(const struct config_provider *provider);
-/* The whole resolved config, keys sorted. */
+/* The whole resolved config. Loading it gives the same config again, whatever the environment. */
 char *config_json(const struct config *config);
-/* SHA-256 of config_json: equal when nothing that matters has changed. */
+/* SHA-256 of all that takes effect: equal for two files that mean the same. */
 void config_digest(const struct config *config, uint8_t ret_digest[32]);
 
 /* ---- what a reload has to do --------------------------------------------------------------- */

@@ -216,11 +216,11 @@ static void check_map(struct config_checker *checker, const struct config_key *k
     json_object_foreach(map, name, value) {
         char *lower = strdup(name);
         config_check_push(checker, name, 0);
+        check_value(checker, child, value);
         check_map_name(checker, key, name, value, lower);
         if (json_object_get(lowered, lower))
             config_check_error(checker, true, "\"%s\" is there already: ids are the same in upper "
                                               "and lower case", lower);
-        check_value(checker, child, value);
         config_check_pop(checker);
         if (!json_object_get(lowered, lower))
             json_object_set(lowered, lower, value);

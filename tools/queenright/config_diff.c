@@ -143,12 +143,19 @@ static bool json_same(const json_t *a, const json_t *b)
     return a == b || (a && b && json_equal(a, b));
 }
 
+/* Takes both. */
+static bool json_same_new(json_t *a, json_t *b)
+{
+    bool same = json_same(a, b);
+    json_decref(a);
+    json_decref(b);
+    return same;
+}
+
 static bool provider_same(const struct config_provider *a, const struct config_provider *b)
 {
-    return strcmp(a->base_url, b->base_url) == 0 && strcmp(a->api, b->api) == 0 &&
-           strcmp(a->account_header, b->account_header) == 0 && a->auth == b->auth &&
-           a->paid == b->paid && a->max_concurrent == b->max_concurrent &&
-           json_same(a->headers, b->headers) && json_same(a->oauth, b->oauth);
+    return json_same(a->oauth, b->oauth) &&
+           json_same_new(config_provider_json(a), config_provider_json(b));
 }
 
 static void diff_providers(struct diff *diff, const struct config *before,
@@ -170,11 +177,15 @@ static void diff_providers(struct diff *diff, const struct config *before,
 
 static void diff_auth(struct diff *diff, const struct config *before, const struct config *after)
 {
-    static const char *const parts[] = {"profiles", "order"};
-    for (size_t i = 0; i < 2; i++)
-        if (!json_same(config_tree(before->root, "auth", parts[i], NULL),
-                       config_tree(after->root, "auth", parts[i], NULL)))
-            change(diff, CHANGE_AUTH, "", "auth: %s changed", parts[i]);
+    if (!json_same(config_tree(before->root, "auth", "profiles", NULL),
+                   config_tree(after->root, "auth", "profiles", NULL)))
+        change(diff, CHANGE_AUTH, "", "auth: profiles changed");
+    for (size_t i = 0; i < after->provider_count; i++) {
+        const struct config_provider *now = &after->providers[i];
+        const struct config_provider *was = config_provider(before, now->id);
+        if (was && !json_same_new(config_order_json(before, was), config_order_json(after, now)))
+            change(diff, CHANGE_AUTH, "", "auth: order of %s changed", now->id);
+    }
 }
 
 static int kind_compare(const void *a, const void *b)

@@ -69,3 +69,24 @@ char *config_error_print(const struct config_errors *errors, const struct config
         return NULL;
     return text;
 }
+
+char *config_errors_text(const struct config_errors *errors)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    for (size_t i = 0; i < errors->count; i++) {
+        char *line = config_error_print(errors, &errors->items[i]);
+        fprintf(out, "%s%s", i > 0 ? "\n" : "", line ? line : "out of memory");
+        free(line);
+    }
+    if (errors->more > 0)
+        fprintf(out, "\nand %zu more", errors->more);
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

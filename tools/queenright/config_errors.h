@@ -33,3 +33,5 @@ void config_errors_addv(struct config_errors *errors, unsigned line, unsigned co
 void config_errors_sort(struct config_errors *errors);
 /* FILE:LINE:COLUMN: PATH: MESSAGE, as compilers print, malloc'd. */
 char *config_error_print(const struct config_errors *errors, const struct config_error *error);
+/* All of them so, a line each, without a newline at the end; malloc'd, NULL without memory. */
+char *config_errors_text(const struct config_errors *errors);

@@ -84,6 +84,13 @@ static const struct config_key keys[] = {
      "Model calls of one account at a time, shared fairly among the agents; 0: no limit."},
     {"models.providers.*.paid", CONFIG_BOOL, 0, NULL, NULL, 0, 0,
      "Whether each call costs money. Default: true with `api-key`, else false."},
+    {"models.providers.*.maxTokens", CONFIG_INT, 0, NULL, NULL, 1, 10000000,
+     "The most tokens of one answer, for APIs that must be told (`anthropic-messages`)."},
+    {"models.providers.*.reasoning", CONFIG_BOOL, 0, NULL, NULL, 0, 0,
+     "Whether to ask for encrypted reasoning and send it back in the next turn. Default: true for "
+     "ChatGPT plans, else false."},
+    {"models.providers.*.toolNamespace", CONFIG_STRING, 0, NULL, NULL, 0, 63,
+     "For APIs that want function tools inside a namespace: its name."},
     {"models.providers.*.oauth", CONFIG_OBJECT, 0, NULL, NULL, 0, 0,
      "How its tokens are fetched and refreshed, and how its refresh tokens rotate."},
 #define OAUTH "models.providers.*.oauth."

@@ -84,6 +84,7 @@ bool config_provider_resolve(const json_t *root, const char *id,
     provider.paid = json_is_boolean(paid) ? json_is_true(paid) : provider.auth == AUTH_API_KEY;
     provider.headers = json_object_get(entry, "headers");
     provider.oauth = json_is_object(oauth) ? oauth : NULL;
+    provider.entry = entry;
     *ret_provider = provider;
     return true;
 }

@@ -13,6 +13,10 @@ const char *config_builtin_id(size_t i);
  * is the tree's or static. */
 bool config_provider_resolve(const json_t *root, const char *id,
                              struct config_provider *ret_provider);
+/* The provider as the model actor is told of it. */
+json_t *config_provider_json(const struct config_provider *provider);
+/* The profiles of a provider in the order they are used. */
+json_t *config_order_json(const struct config *config, const struct config_provider *provider);
 /* root[a][b][c]; NULL ends the path early. NULL when one is missing or no object. */
 json_t *config_tree(const json_t *root, const char *a, const char *b, const char *c);
 /* The string at `key`, else the default. */
