@@ -204,6 +204,9 @@ void actor_end(struct context *context, enum exit_reason reason, int error)
 
     if (reason == EXIT_NORMAL && actor->stop_asked)
         reason = EXIT_SHUTDOWN;
+    struct pin *pin = atomic_load_explicit(&actor->pin, memory_order_relaxed);
+    if (pin) /* first: `wake` must not meet a state that `stop` is taking down */
+        pin_release(pin);
     if (actor->ops->stop)
         actor->ops->stop(actor->state, context);
 
@@ -211,10 +214,6 @@ void actor_end(struct context *context, enum exit_reason reason, int error)
     mailbox_close(&actor->mailbox);
     rest = actor->mailbox;
     mailbox_init(&actor->mailbox);
-    struct pin *pin = atomic_load_explicit(&actor->pin, memory_order_relaxed);
-    if (pin)
-        pin_release(pin);
-
     spin_lock(&actor->lock);
     cold = actor->cold;
     open = actor->open;
