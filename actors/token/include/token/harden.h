@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keeper locks itself in, before it touches a secret and before it starts a thread. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct harden_options {
+    const char *const *writable; /* directories: the state directory, the socket's; with subtrees */
+    size_t writable_count;
+    const char *const *readable; /* besides what curl and the resolver need; one not there is fine */
+    size_t readable_count;
+    const int *keep_fds;         /* ascending, besides 0, 1, 2 */
+    size_t keep_fd_count;
+};
+
+/* What was achieved. Each is best effort: an old kernel has less, and the report says so. */
+struct harden_report {
+    bool undumpable;     /* no core, no ptrace by others of our uid, /proc/self closed */
+    bool no_core;
+    bool no_new_privs;
+    bool fds_closed;
+    int landlock_abi;    /* 0: this kernel has none */
+    bool landlock;       /* files: writing only below writable, reading only where needed */
+    char text[256];      /* one line for the audit and for `status` */
+};
+
+void keeper_harden(const struct harden_options *options, struct harden_report *ret_report);
