@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 struct harden_options {
-    const char *const *writable; /* directories: the state directory, the socket's; with subtrees */
+    const char *const *writable; /* directories and all below: the state's, the socket's */
     size_t writable_count;
     const char *const *readable; /* besides what curl and the resolver need; one not there is fine */
     size_t readable_count;

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading credentials of other programs: which file it is, where a directory keeps them, and which
+ * of them are the same login.
+ *
+ * OpenClaw copied one login into a store for each agent, so five files may hold five states of one
+ * refresh token, of which at most one is good: the one that lives longest, for each refresh moves
+ * the end. Entries are clones when they hold the same secret, or, from different files, name the
+ * same account (else the same email). Two logins of one account in one file are two logins. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "import_internal.h"
+
+#define FILE_MAX_BYTES (4 << 20)
+#define AGENTS_MAX 1024
+
+/* ---- entries ---- */
+
+struct import_entry *import_add(struct import_list *list, const char *source, const char *profile)
+{
+    struct import_entry *grown = reallocarray(list->entries, list->count + 1, sizeof(*grown));
+    if (grown == NULL) {
+        return NULL;
+    }
+    list->entries = grown;
+    struct import_entry *entry = &grown[list->count++];
+    *entry = (struct import_entry){.verdict = IMPORT_TAKE};
+    snprintf(entry->source, sizeof(entry->source), "%s", source);
+    snprintf(entry->profile, sizeof(entry->profile), "%s", profile);
+    return entry;
+}
+
+void import_refuse(struct import_entry *entry, const char *code, const char *format, ...)
+{
+    va_list arguments;
+    entry->verdict = IMPORT_REFUSED;
+    snprintf(entry->code, sizeof(entry->code), "%s", code);
+    va_start(arguments, format);
+    vsnprintf(entry->why, sizeof(entry->why), format, arguments);
+    va_end(arguments);
+}
+
+void import_text(const json_t *object, const char *key, char *ret_text, size_t size)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    if (text == NULL || strlen(text) >= size) {
+        return;
+    }
+    for (const char *at = text; *at != '\0'; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7f) {
+            return;
+        }
+    }
+    memcpy(ret_text, text, strlen(text) + 1);
+}
+
+struct secret *import_secret(const json_t *object, const char *key, int *ret_error)
+{
+    const json_t *value = json_object_get(object, key);
+    if (json_string_length(value) == 0 || json_string_length(value) >= TOKEN_MAX) {
+        return NULL;
+    }
+    struct secret *secret = secret_new(json_string_value(value), json_string_length(value));
+    if (secret == NULL) {
+        *ret_error = -ENOMEM;
+    }
+    return secret;
+}
+
+void import_list_deinit(struct import_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        secret_free(list->entries[i].access);
+        secret_free(list->entries[i].refresh);
+        secret_free(list->entries[i].id_token);
+    }
+    free(list->entries);
+    *list = (struct import_list){0};
+}
+
+/* ---- one file ---- */
+
+static int read_whole(const char *path, char **ret_text, size_t *ret_size, char *ret_why,
+                      size_t why_size)
+{
+    struct stat stat;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int error = fd < 0 || fstat(fd, &stat) < 0 ? -errno : 0;
+    if (error == 0 && (!S_ISREG(stat.st_mode) || stat.st_size > FILE_MAX_BYTES)) {
+        error = -EINVAL;
+        snprintf(ret_why, why_size, "%s is not a regular file of at most %d bytes", path,
+                 FILE_MAX_BYTES);
+    } else if (error < 0) {
+        snprintf(ret_why, why_size, "cannot read %s: %s", path, strerrordesc_np(-error));
+    }
+    char *text = error < 0 ? NULL : malloc((size_t)stat.st_size + 1);
+    size_t used = 0;
+    if (error == 0 && text == NULL) {
+        error = -ENOMEM;
+        snprintf(ret_why, why_size, "out of memory");
+    }
+    while (error == 0 && used < (size_t)stat.st_size) {
+        ssize_t got = read(fd, text + used, (size_t)stat.st_size - used);
+        if (got < 0 && errno != EINTR) {
+            error = -errno;
+            snprintf(ret_why, why_size, "cannot read %s: %s", path, strerrordesc_np(-error));
+        } else if (got == 0) {
+            break;
+        }
+        used += got > 0 ? (size_t)got : 0;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (error < 0) {
+        free(text);
+        return error;
+    }
+    *ret_text = text;
+    *ret_size = used;
+    return 0;
+}
+
+static int read_root(const json_t *root, const char *path, struct import_list *list, char *ret_why,
+                     size_t why_size)
+{
+    static const char *const codex_keys[] = {"tokens", "OPENAI_API_KEY", "auth_mode",
+                                             "personal_access_token", "agent_identity"};
+    if (json_object_get(root, "profiles") != NULL) {
+        return import_openclaw(root, path, list, ret_why, why_size);
+    }
+    for (size_t i = 0; i < sizeof(codex_keys) / sizeof(*codex_keys); i++) {
+        if (json_object_get(root, codex_keys[i]) != NULL) {
+            return import_codex(root, path, list);
+        }
+    }
+    snprintf(ret_why, why_size, "%s is neither OpenClaw's auth-profiles.json (it has no profiles) "
+             "nor Codex's auth.json (it has no tokens)", path);
+    return -EINVAL;
+}
+
+static int read_file(const char *path, struct import_list *list, char *ret_why, size_t why_size)
+{
+    char *text = NULL;
+    size_t size = 0;
+    int error = read_whole(path, &text, &size, ret_why, why_size);
+    if (error < 0) {
+        return error;
+    }
+    json_error_t where;
+    json_t *root = bounded_json_load(text, size, &where);
+    explicit_bzero(text, size);
+    free(text);
+    if (root == NULL) {
+        /* jansson quotes what it stopped at, which may be a token: say where, not what. */
+        char *quote = strstr(where.text, " near '");
+        if (quote != NULL) {
+            *quote = '\0';
+        }
+        snprintf(ret_why, why_size, "%s, line %d, column %d: %s%s", path, where.line, where.column,
+                 where.text, size == 0 ? " (the file is empty)" : "; is the file torn?");
+        return -EINVAL;
+    }
+    size_t before = list->count;
+    struct import_list one = {0};
+    error = read_root(root, path, &one, ret_why, why_size);
+    json_decref(root);
+    if (error < 0 || one.count == 0) {
+        import_list_deinit(&one);
+        return error;
+    }
+    struct import_entry *grown = reallocarray(list->entries, before + one.count, sizeof(*grown));
+    if (grown == NULL) {
+        import_list_deinit(&one);
+        snprintf(ret_why, why_size, "out of memory");
+        return -ENOMEM;
+    }
+    memcpy(grown + before, one.entries, one.count * sizeof(*grown));
+    list->entries = grown;
+    list->count = before + one.count;
+    free(one.entries);
+    return 0;
+}
+
+/* ---- a directory ---- */
+
+static int compare_names(const void *a, const void *b)
+{
+    const char *left = *(char *const *)a, *right = *(char *const *)b;
+    bool left_main = strcmp(left, "main") == 0, right_main = strcmp(right, "main") == 0;
+    return left_main != right_main ? (left_main ? -1 : 1) : strcmp(left, right);
+}
+
+/* The names in a directory, main first. Their number or negative errno. */
+static int list_names(const char *path, char **ret_names)
+{
+    DIR *stream = opendir(path);
+    int count = 0;
+    if (stream == NULL) {
+        return -errno;
+    }
+    for (struct dirent *entry; count < AGENTS_MAX && (entry = readdir(stream)) != NULL;) {
+        if (entry->d_name[0] != '.' && (ret_names[count] = strdup(entry->d_name)) != NULL) {
+            count++;
+        }
+    }
+    closedir(stream);
+    qsort(ret_names, (size_t)count, sizeof(*ret_names), compare_names);
+    return count;
+}
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* A fault of one agent's file is an entry; the others are read all the same. */
+static int read_agent(const char *path, const char *agent, struct import_list *list)
+{
+    char why[512] = "";
+    if (!exists(path)) {
+        return 0;
+    }
+    int error = read_file(path, list, why, sizeof(why));
+    if (error < 0 && error != -ENOMEM) {
+        struct import_entry *entry = import_add(list, path, agent);
+        if (entry == NULL) {
+            return -ENOMEM;
+        }
+        import_refuse(entry, "bad_file", "%.250s", why);
+        error = 0;
+    }
+    return error;
+}
+
+static int read_agents(const char *directory, struct import_list *list, char *ret_why,
+                       size_t why_size)
+{
+    char path[4096];
+    char **names = calloc(AGENTS_MAX, sizeof(*names));
+    if (names == NULL) {
+        return -ENOMEM;
+    }
+    snprintf(path, sizeof(path), "%s/agents", directory);
+    int count = list_names(path, names), error = count < 0 ? count : 0;
+    for (int i = 0; i < count; i++) {
+        snprintf(path, sizeof(path), "%s/agents/%s/agent/auth-profiles.json", directory, names[i]);
+        error = error < 0 ? error : read_agent(path, names[i], list);
+        free(names[i]);
+    }
+    free(names);
+    if (error < 0) {
+        snprintf(ret_why, why_size, "cannot read %s/agents: %s", directory,
+                 strerrordesc_np(-error));
+    } else if (list->count == 0) {
+        error = -ENOENT;
+        snprintf(ret_why, why_size, "no agent in %s/agents has an auth-profiles.json: newer "
+                 "versions of OpenClaw keep logins in a database; log in here instead", directory);
+    }
+    return error;
+}
+
+static int read_directory(const char *directory, struct import_list *list, char *ret_why,
+                          size_t why_size)
+{
+    static const char *const files[] = {"auth-profiles.json", "auth.json"};
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/agents", directory);
+    if (exists(path)) {
+        return read_agents(directory, list, ret_why, why_size);
+    }
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", directory, files[i]);
+        if (exists(path)) {
+            return read_file(path, list, ret_why, why_size);
+        }
+    }
+    snprintf(ret_why, why_size, "%s has neither agents/ nor auth-profiles.json (OpenClaw) nor "
+             "auth.json (Codex)", directory);
+    return -ENOENT;
+}
+
+/* ---- clones ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a[0] != '\0' && strcmp(a, b) == 0;
+}
+
+static bool is_same_login(const struct import_entry *a, const struct import_entry *b)
+{
+    if (strcmp(a->provider, b->provider) != 0 || strcmp(a->mode, b->mode) != 0) {
+        return false;
+    }
+    if (a->refresh == NULL || b->refresh == NULL) {
+        return a->refresh == b->refresh && a->access != NULL && secret_equal(a->access, b->access);
+    }
+    if (secret_equal(a->refresh, b->refresh)) {
+        return true;
+    }
+    if (strcmp(a->source, b->source) == 0) {
+        return false;
+    }
+    if (a->email[0] != '\0' && b->email[0] != '\0' && strcmp(a->email, b->email) != 0) {
+        return false; /* two people may share an account id, as in a team */
+    }
+    return same_text(a->account, b->account) || same_text(a->email, b->email);
+}
+
+static void mark_clone(struct import_list *list, size_t clone, size_t kept)
+{
+    struct import_entry *entry = &list->entries[clone];
+    entry->verdict = IMPORT_CLONE;
+    entry->clone_of = kept;
+    snprintf(entry->why, sizeof(entry->why), "the same login as %.60s in %.120s, which is %s",
+             list->entries[kept].profile, list->entries[kept].source,
+             list->entries[kept].expires_at_ms > entry->expires_at_ms ? "fresher" : "as fresh");
+}
+
+/* For each login the entry that ends latest stays; on a tie the first, and main comes first. */
+static void find_clones(struct import_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->entries[i].verdict != IMPORT_TAKE) {
+            continue;
+        }
+        size_t best = i;
+        for (size_t j = i + 1; j < list->count; j++) {
+            const struct import_entry *other = &list->entries[j];
+            if (other->verdict == IMPORT_TAKE && is_same_login(&list->entries[i], other) &&
+                other->expires_at_ms > list->entries[best].expires_at_ms) {
+                best = j;
+            }
+        }
+        for (size_t j = i; j < list->count; j++) {
+            if (j != best && list->entries[j].verdict == IMPORT_TAKE &&
+                (j == i || is_same_login(&list->entries[i], &list->entries[j]))) {
+                mark_clone(list, j, best);
+            }
+        }
+    }
+}
+
+int import_read(const char *path, struct import_list *ret_list, char *ret_why, size_t why_size)
+{
+    struct import_list list = {0};
+    struct stat status;
+    int error;
+    ret_why[0] = '\0';
+    if (stat(path, &status) < 0) {
+        error = -errno;
+        snprintf(ret_why, why_size, "cannot read %s: %s", path, strerrordesc_np(-error));
+    } else if (S_ISDIR(status.st_mode)) {
+        error = read_directory(path, &list, ret_why, why_size);
+    } else {
+        error = read_file(path, &list, ret_why, why_size);
+    }
+    if (error < 0) {
+        if (ret_why[0] == '\0') {
+            snprintf(ret_why, why_size, "%s", strerrordesc_np(-error));
+        }
+        import_list_deinit(&list);
+        return error;
+    }
+    find_clones(&list);
+    *ret_list = list;
+    return 0;
+}

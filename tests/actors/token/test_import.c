@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "support/temp_dir.h"
+#include "token/import.h"
+
+struct place {
+    char directory[TEMP_DIR_MAX];
+    struct import_list list;
+    char why[512];
+};
+
+static int setup(void **state)
+{
+    struct place *place = calloc(1, sizeof(*place));
+    *state = place;
+    return temp_dir_make(place->directory);
+}
+
+static int teardown(void **state)
+{
+    struct place *place = *state;
+    import_list_deinit(&place->list);
+    temp_dir_remove(place->directory);
+    free(place);
+    return 0;
+}
+
+/* Writes a file below the directory, with the folders on its way. */
+static void write_file(const struct place *place, const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", place->directory, name);
+    for (char *at = path + strlen(place->directory) + 1; (at = strchr(at, '/')) != NULL; at++) {
+        *at = '\0';
+        mkdir(path, 0700);
+        *at = '/';
+    }
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static int read_from(struct place *place, const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s%s%s", place->directory, name[0] == '\0' ? "" : "/", name);
+    import_list_deinit(&place->list);
+    return import_read(path, &place->list, place->why, sizeof(place->why));
+}
+
+static void read_ok(struct place *place, const char *name, size_t count)
+{
+    if (read_from(place, name) != 0) {
+        fail_msg("%s", place->why);
+    }
+    assert_int_equal(place->list.count, count);
+}
+
+/* {"exp":1790009000,"https://api.openai.com/auth":{"chatgpt_account_id":"acct-7"}} */
+#define JWT                                                                                        \
+    "e30.eyJleHAiOjE3OTAwMDkwMDAsImh0dHBzOi8vYXBpLm9wZW5haS5jb20vYXV0aCI6eyJjaGF0Z3B0X2FjY291bnRf" \
+    "aWQiOiJhY2N0LTcifX0.sig"
+
+static void openclaw_credentials_of_all_types_are_read(void **state)
+{
+    struct place *place = *state;
+    write_file(place, "auth-profiles.json",
+               "{\"version\":1,\"profiles\":{"
+               "\"openai-codex:default\":{\"type\":\"oauth\",\"provider\":\"openai-codex\","
+               "\"access\":\"" JWT "\",\"refresh\":\"r1\",\"expires\":1790000000000,"
+               "\"email\":\"nova@example.test\",\"idToken\":\"i1\"},"
+               "\"openai:nova\":{\"type\":\"oauth\",\"provider\":\"openai\",\"access\":\"a2\","
+               "\"refresh\":\"r2\",\"expires\":1,\"accountId\":\"acct-2\"},"
+               "\"openai:manual\":{\"mode\":\"api_key\",\"provider\":\"openai\","
+               "\"apiKey\":\"sk-1\"},"
+               "\"copilot:x\":{\"type\":\"token\",\"provider\":\"copilot\",\"token\":\"t1\"}}}");
+    read_ok(place, "auth-profiles.json", 4);
+    const struct import_entry *entries = place->list.entries;
+    assert_int_equal(entries[0].verdict, IMPORT_TAKE);
+    assert_string_equal(entries[0].profile, "openai-codex:default");
+    assert_string_equal(entries[0].mode, "oauth");
+    assert_string_equal(secret_data(entries[0].refresh), "r1");
+    assert_string_equal(secret_data(entries[0].id_token), "i1");
+    assert_int_equal(entries[0].expires_at_ms, 1790000000000);
+    assert_string_equal(entries[0].account, "acct-7"); /* from the claim */
+    assert_string_equal(entries[0].email, "nova@example.test");
+    assert_string_equal(entries[1].provider, "openai-codex"); /* both ids are one login's */
+    assert_string_equal(entries[1].account, "acct-2");
+    assert_string_equal(entries[2].mode, "api_key");
+    assert_string_equal(entries[2].provider, "openai");
+    assert_string_equal(secret_data(entries[2].access), "sk-1");
+    assert_string_equal(entries[3].mode, "access_only");
+    assert_string_equal(secret_data(entries[3].access), "t1");
+}
+
+static void what_cannot_be_taken_is_named(void **state)
+{
+    static const struct {
+        const char *profile, *code;
+    } cases[] = {
+        {"{\"type\":\"oauth\",\"provider\":\"openai-codex\",\"access\":\"a\",\"expires\":5}",
+         "missing_refresh"},
+        {"{\"type\":\"oauth\",\"provider\":\"openai-codex\",\"access\":\"a\",\"refresh\":\"\"}",
+         "missing_refresh"},
+        {"{\"type\":\"oauth\",\"provider\":\"openai-codex\",\"oauthRef\":{\"id\":\"00\"}}",
+         "oauth_ref"},
+        {"{\"type\":\"oauth\",\"provider\":\"openai-codex\",\"access\":"
+         "\"openclaw-oauth-refresh-fence:v1:c:access:00\",\"refresh\":"
+         "\"openclaw-oauth-refresh-fence:v1:c:refresh:00\",\"expires\":1}",
+         "fence_marker"},
+        {"{\"type\":\"api_key\",\"provider\":\"openai\",\"keyRef\":{\"source\":\"env\"}}",
+         "secret_ref"},
+        {"{\"type\":\"api_key\",\"provider\":\"openai\",\"key\":{\"source\":\"exec\"}}",
+         "secret_ref"},
+        {"{\"type\":\"token\",\"provider\":\"x\",\"tokenRef\":{\"source\":\"file\"}}",
+         "secret_ref"},
+        {"{\"type\":\"api_key\",\"provider\":\"openai\"}", "missing_secret"},
+        {"{\"type\":\"oauth\",\"provider\":\"anthropic\",\"access\":\"a\",\"refresh\":\"r\"}",
+         "provider_terms"},
+        {"{\"type\":\"token\",\"provider\":\"anthropic\",\"token\":\"sk-ant-oat01-x\"}",
+         "provider_terms"},
+        {"{\"type\":\"cookie\",\"provider\":\"x\"}", "invalid_type"},
+        {"{\"provider\":\"x\"}", "invalid_type"},
+        {"{\"type\":\"oauth\",\"access\":\"a\"}", "missing_provider"},
+        {"7", "non_object"},
+    };
+    struct place *place = *state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char text[512];
+        snprintf(text, sizeof(text), "{\"version\":1,\"profiles\":{\"x:y\":%s,"
+                 "\"ok\":{\"type\":\"api_key\",\"provider\":\"p\",\"key\":\"k\"}}}",
+                 cases[i].profile);
+        write_file(place, "auth-profiles.json", text);
+        read_ok(place, "auth-profiles.json", 2);
+        assert_int_equal(place->list.entries[0].verdict, IMPORT_REFUSED);
+        assert_string_equal(place->list.entries[0].code, cases[i].code);
+        assert_true(place->list.entries[0].why[0] != '\0');
+        assert_int_equal(place->list.entries[1].verdict, IMPORT_TAKE); /* the other is not lost */
+    }
+}
+
+static void five_copies_of_one_login_become_one(void **state)
+{
+    struct place *place = *state;
+    static const char *const agents[] = {"atlas", "axon", "main", "nexis", "nova"};
+    for (int i = 0; i < 5; i++) {
+        char name[64], text[512];
+        snprintf(name, sizeof(name), "agents/%s/agent/auth-profiles.json", agents[i]);
+        /* nexis refreshed last and rotated; the others hold the copy. */
+        bool fresh = strcmp(agents[i], "nexis") == 0;
+        snprintf(text, sizeof(text),
+                 "{\"version\":1,\"profiles\":{\"%s\":{\"type\":\"oauth\","
+                 "\"provider\":\"%s\",\"access\":\"a\",\"refresh\":\"%s\",\"expires\":%s,"
+                 "\"accountId\":\"acct-1\"}}}",
+                 i % 2 == 0 ? "openai-codex:default" : "openai:default",
+                 i % 2 == 0 ? "openai-codex" : "openai", fresh ? "r-new" : "r-old",
+                 fresh ? "1790000002000" : "1790000001000");
+        write_file(place, name, text);
+    }
+    read_ok(place, "", 5);
+    assert_non_null(strstr(place->list.entries[0].source, "agents/main/")); /* main comes first */
+    size_t kept = 0, count = 0;
+    for (size_t i = 0; i < 5; i++) {
+        if (place->list.entries[i].verdict == IMPORT_TAKE) {
+            kept = i;
+            count++;
+        }
+    }
+    assert_int_equal(count, 1);
+    assert_string_equal(secret_data(place->list.entries[kept].refresh), "r-new");
+    for (size_t i = 0; i < 5; i++) {
+        assert_true(i == kept || place->list.entries[i].clone_of == kept);
+        assert_true(i == kept || strstr(place->list.entries[i].why, "nexis") != NULL);
+    }
+}
+
+static void on_a_tie_main_is_kept(void **state)
+{
+    struct place *place = *state;
+    const char *text = "{\"profiles\":{\"p:d\":{\"type\":\"oauth\",\"provider\":\"p\","
+                       "\"access\":\"a\",\"refresh\":\"r\",\"expires\":5000}}}";
+    write_file(place, "agents/atlas/agent/auth-profiles.json", text);
+    write_file(place, "agents/main/agent/auth-profiles.json", text);
+    read_ok(place, "", 2);
+    assert_int_equal(place->list.entries[0].verdict, IMPORT_TAKE);
+    assert_non_null(strstr(place->list.entries[0].source, "/main/"));
+    assert_int_equal(place->list.entries[1].verdict, IMPORT_CLONE);
+}
+
+static void two_logins_are_not_taken_for_one(void **state)
+{
+    struct place *place = *state;
+    write_file(place, "auth-profiles.json",
+               "{\"profiles\":{"
+               "\"p:a\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"a\",\"refresh\":\"r1\","
+               "\"accountId\":\"x\"},"
+               "\"p:b\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"b\",\"refresh\":\"r2\","
+               "\"accountId\":\"x\"},"
+               "\"q:a\":{\"type\":\"oauth\",\"provider\":\"q\",\"access\":\"a\",\"refresh\":\"r1\"},"
+               "\"p:c\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"c\",\"refresh\":\"r1\"}"
+               "}}");
+    read_ok(place, "auth-profiles.json", 4);
+    assert_int_equal(place->list.entries[0].verdict, IMPORT_TAKE);
+    assert_int_equal(place->list.entries[1].verdict, IMPORT_TAKE); /* a family of its own */
+    assert_int_equal(place->list.entries[2].verdict, IMPORT_TAKE); /* another provider */
+    assert_int_equal(place->list.entries[3].verdict, IMPORT_CLONE); /* under another name */
+    assert_int_equal(place->list.entries[3].clone_of, 0);
+}
+
+static void one_torn_agent_file_does_not_hide_the_others(void **state)
+{
+    struct place *place = *state;
+    write_file(place, "agents/atlas/agent/auth-profiles.json", "{\"version\":1,\n\"profi");
+    write_file(place, "agents/axon/agent/auth-profiles.json",
+               "{\"profiles\":{\"p:k\":{\"type\":\"api_key\",\"provider\":\"p\",\"key\":\"k\"}}}");
+    read_ok(place, "", 2);
+    assert_int_equal(place->list.entries[0].verdict, IMPORT_REFUSED);
+    assert_string_equal(place->list.entries[0].code, "bad_file");
+    assert_string_equal(place->list.entries[0].profile, "atlas");
+    assert_non_null(strstr(place->list.entries[0].why, "line 2"));
+    assert_int_equal(place->list.entries[1].verdict, IMPORT_TAKE);
+}
+
+static void codex_login_is_read(void **state)
+{
+    struct place *place = *state;
+    write_file(place, "auth.json",
+               "{\"auth_mode\":\"chatgpt\",\"OPENAI_API_KEY\":null,\"tokens\":{\"id_token\":\"i\","
+               "\"access_token\":\"" JWT "\",\"refresh_token\":\"r\",\"account_id\":\"acct-9\"},"
+               "\"last_refresh\":\"2026-09-21T13:33:20.123456789Z\"}");
+    read_ok(place, "", 1); /* the directory */
+    const struct import_entry *entry = &place->list.entries[0];
+    assert_int_equal(entry->verdict, IMPORT_TAKE);
+    assert_string_equal(entry->mode, "oauth");
+    assert_string_equal(entry->provider, "openai-codex");
+    assert_string_equal(secret_data(entry->refresh), "r");
+    assert_string_equal(entry->account, "acct-9");
+    assert_int_equal(entry->expires_at_ms, 1790009000000);
+    assert_int_equal(entry->refreshed_at_ms, 1789997600123);
+}
+
+static void codex_files_of_every_kind_are_told_apart(void **state)
+{
+    static const struct {
+        const char *text, *mode, *code;
+        size_t count;
+    } cases[] = {
+        {"{\"tokens\":{\"id_token\":\"i\",\"access_token\":\"a\",\"refresh_token\":\"\"}}",
+         "access_only", "", 1},
+        {"{\"auth_mode\":\"chatgptAuthTokens\",\"tokens\":{\"access_token\":\"a\","
+         "\"refresh_token\":\"r\"}}",
+         "access_only", "", 1},
+        {"{\"auth_mode\":\"apikey\",\"OPENAI_API_KEY\":\"sk-1\"}", "api_key", "", 1},
+        {"{\"auth_mode\":\"apikey\",\"OPENAI_API_KEY\":\"sk-1\",\"tokens\":{\"access_token\":\"a\","
+         "\"refresh_token\":\"r\"}}",
+         "api_key", "", 2},
+        {"{\"auth_mode\":\"chatgpt\",\"OPENAI_API_KEY\":\"sk-1\",\"tokens\":{\"access_token\":"
+         "\"a\",\"refresh_token\":\"r\"}}",
+         "oauth", "", 2},
+        {"{\"personal_access_token\":\"at-1\"}", "access_only", "", 1},
+        {"{\"agent_identity\":{\"x\":1}}", "", "agent_identity", 1},
+        {"{\"auth_mode\":\"bedrock\",\"bedrock_api_key\":\"x\"}", "", "bedrock", 1},
+        {"{\"tokens\":{}}", "access_only", "missing_tokens", 1},
+        {"{\"tokens\":null,\"OPENAI_API_KEY\":null}", "", "no_credential", 1},
+    };
+    struct place *place = *state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        write_file(place, "auth.json", cases[i].text);
+        read_ok(place, "auth.json", cases[i].count);
+        const struct import_entry *entry = &place->list.entries[0];
+        assert_string_equal(entry->mode, cases[i].mode);
+        assert_string_equal(entry->code, cases[i].code);
+        assert_int_equal(entry->verdict, cases[i].code[0] == '\0' ? IMPORT_TAKE : IMPORT_REFUSED);
+    }
+}
+
+static void bad_files_are_refused_with_a_place_and_without_a_secret(void **state)
+{
+    static const struct {
+        const char *text, *says;
+        int error;
+    } cases[] = {
+        {"{\"tokens\":{\"access_token\":\"canary", "line 1, column", -EINVAL},
+        {"{\"tokens\":{\n\"access_token\":canary}}", "line 2, column", -EINVAL},
+        {"", "empty", -EINVAL},
+        {"{\"tokens\":{},\"tokens\":{}}", "duplicate", -EINVAL},
+        {"{\"hello\":1}", "neither OpenClaw's", -EINVAL},
+        {"{\"version\":2,\"profiles\":{}}", "version", -EPROTONOSUPPORT},
+        {"{\"version\":1,\"profiles\":[]}", "profiles is not an object", -EINVAL},
+    };
+    struct place *place = *state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        write_file(place, "x.json", cases[i].text);
+        int error = read_from(place, "x.json");
+        if (error != cases[i].error || strstr(place->why, cases[i].says) == NULL) {
+            fail_msg("%s: %d, \"%s\"", cases[i].text, error, place->why);
+        }
+        assert_null(strstr(place->why, "canary"));
+    }
+}
+
+static void what_is_not_there_is_said(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(read_from(place, "nothing.json"), -ENOENT);
+    assert_non_null(strstr(place->why, "nothing.json"));
+    assert_int_equal(read_from(place, ""), -ENOENT);
+    assert_non_null(strstr(place->why, "neither agents/"));
+    write_file(place, "agents/main/agent/auth-state.json", "{}");
+    assert_int_equal(read_from(place, ""), -ENOENT);
+    assert_non_null(strstr(place->why, "database"));
+}
+
+static void deep_nesting_and_size_are_bounded(void **state)
+{
+    struct place *place = *state;
+    size_t size = 5 << 20;
+    char *text = malloc(size + 1);
+    memset(text, '[', size);
+    text[size] = '\0';
+    write_file(place, "x.json", text);
+    assert_int_equal(read_from(place, "x.json"), -EINVAL);
+    text[1 << 20] = '\0';
+    write_file(place, "x.json", text);
+    assert_int_equal(read_from(place, "x.json"), -EINVAL);
+    assert_non_null(strstr(place->why, "nested"));
+    free(text);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(openclaw_credentials_of_all_types_are_read),
+        TEST(what_cannot_be_taken_is_named),
+        TEST(five_copies_of_one_login_become_one),
+        TEST(on_a_tie_main_is_kept),
+        TEST(two_logins_are_not_taken_for_one),
+        TEST(one_torn_agent_file_does_not_hide_the_others),
+        TEST(codex_login_is_read),
+        TEST(codex_files_of_every_kind_are_told_apart),
+        TEST(bad_files_are_refused_with_a_place_and_without_a_secret),
+        TEST(what_is_not_there_is_said),
+        TEST(deep_nesting_and_size_are_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
