@@ -17,8 +17,8 @@
 #define HUGE_TOKEN_BYTES (1024 * 1024)
 #define DRIP_MS 20
 
-static void refuse(struct request *request, unsigned status, const char *error,
-                   const char *description)
+void token_refuse(struct request *request, unsigned status, const char *error,
+                  const char *description)
 {
     request->practice->counters.token_refused++;
     reply_json(&request->reply, status, json_pack("{s:s, s:s}", "error", error,
@@ -90,7 +90,7 @@ static void on_spent(struct practice *practice, struct request *request, struct 
         return;
     case SPEND_EARLY:
         counters->early++;
-        refuse(request, 400, "invalid_grant", "practice: before earliest_refresh_at");
+        token_refuse(request, 400, "invalid_grant", "practice: before earliest_refresh_at");
         return;
     }
     answer_tokens(request, login, spend != SPEND_KEPT, fault);
@@ -103,11 +103,11 @@ static void grant_refresh(struct practice *practice, struct request *request, co
     struct login *login = NULL;
     uint64_t generation = 0;
     if (token == NULL) {
-        refuse(request, 400, "invalid_request", "practice: refresh_token is missing");
+        token_refuse(request, 400, "invalid_request", "practice: refresh_token is missing");
         return;
     }
     if (!logins_read_refresh(&practice->logins, token, &login, &generation)) {
-        refuse(request, 400, "invalid_grant", "practice: no such refresh token");
+        token_refuse(request, 400, "invalid_grant", "practice: no such refresh token");
         return;
     }
     if (server_refresh_open(practice, login->number))
@@ -131,7 +131,7 @@ static void grant_code(struct practice *practice, struct request *request, const
     struct auth_code *code = code_text ? authorize_take(practice, code_text) : NULL;
     if (code == NULL || redirect == NULL || strcmp(redirect, code->redirect) != 0 ||
         !authorize_verifies(code, verifier)) {
-        refuse(request, 400, "invalid_grant",
+        token_refuse(request, 400, "invalid_grant",
                "practice: unknown or used code, or another redirect_uri or code_verifier");
         return;
     }
@@ -158,7 +158,7 @@ static bool fault_before(struct request *request, enum practice_fault fault)
                                             "</body></html>\n");
         return true;
     case PRACTICE_LIMITED:
-        refuse(request, 429, "slow_down", "practice: too many requests");
+        token_refuse(request, 429, "slow_down", "practice: too many requests");
         reply->retry_after_s = 1;
         return true;
     default: return false;
@@ -197,54 +197,16 @@ void page_token(struct practice *practice, struct request *request)
     const char *grant = json_string_value(json_object_get(fields, "grant_type"));
     const char *client = json_string_value(json_object_get(fields, "client_id"));
     if (fields == NULL || grant == NULL)
-        refuse(request, 400, "invalid_request", "practice: no form or JSON with a grant_type");
+        token_refuse(request, 400, "invalid_request",
+                     "practice: no form or JSON with a grant_type");
     else if (client == NULL || strcmp(client, practice->options.client_id) != 0)
-        refuse(request, 401, "invalid_client", "practice: unknown client_id");
+        token_refuse(request, 401, "invalid_client", "practice: unknown client_id");
     else if (strcmp(grant, "refresh_token") == 0)
         grant_refresh(practice, request, fields, fault);
     else if (strcmp(grant, "authorization_code") == 0)
         grant_code(practice, request, fields);
     else
-        refuse(request, 400, "unsupported_grant_type", "practice: unknown grant_type");
+        token_refuse(request, 400, "unsupported_grant_type", "practice: unknown grant_type");
     json_decref(fields);
     fault_after(&request->reply, fault);
-}
-
-void page_login(struct practice *practice, struct request *request)
-{
-    json_t *fields = request->size ? request_object(request) : json_object();
-    const char *account = json_string_value(json_object_get(fields, "account"));
-    struct login *login = NULL;
-    if (account != NULL && (strlen(account) >= LOGIN_ACCOUNT_SIZE || account[0] == '\0'))
-        refuse(request, 400, "invalid_request", "practice: account is empty or too long");
-    else
-        login = logins_add(&practice->logins, account ? account : "", server_now_ms());
-    json_decref(fields);
-    json_t *answer = login ? token_answer(practice, login, true, 0) : NULL;
-    if (answer == NULL)
-        return;
-    practice->counters.logins++;
-    char url[128];
-    snprintf(url, sizeof(url), "%s/oauth/token", practice->issuer);
-    json_object_set_new(answer, "token_url", json_string(url));
-    snprintf(url, sizeof(url), "%s/v1", practice->issuer);
-    json_object_set_new(answer, "base_url", json_string(url));
-    json_object_set_new(answer, "client_id", json_string(practice->options.client_id));
-    json_object_set_new(answer, "login", json_integer(login->number));
-    reply_json(&request->reply, 200, answer);
-}
-
-void page_revoke(struct practice *practice, struct request *request)
-{
-    json_t *fields = request_object(request);
-    const char *token = json_string_value(json_object_get(fields, "token"));
-    struct login *login = NULL;
-    uint64_t generation = 0;
-    if (token == NULL)
-        refuse(request, 400, "invalid_request", "practice: token is missing");
-    else if (logins_read_refresh(&practice->logins, token, &login, &generation))
-        login_end(&practice->logins, login);
-    if (token != NULL) /* RFC 7009: 200 for an unknown token too */
-        reply_json(&request->reply, 200, json_object());
-    json_decref(fields);
 }

@@ -124,6 +124,8 @@ void page_home(struct practice *practice, struct request *request);
 /* Shared between the pages of one topic. */
 struct auth_code *authorize_take(struct practice *practice, const char *code);
 bool authorize_verifies(const struct auth_code *code, const char *verifier);
+void token_refuse(struct request *request, unsigned status, const char *error,
+                  const char *description);
 /* {access_token, refresh_token, expires_in, ...}; NULL: no memory. `padding` as access_terms. */
 json_t *token_answer(struct practice *practice, struct login *login, bool with_refresh,
                      size_t padding);

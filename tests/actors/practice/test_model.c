@@ -398,6 +398,56 @@ static void an_idle_server_and_a_waiting_stream_use_no_cpu(void **state)
     assert_true(thread_cpu_s() - before < 0.1);
 }
 
+struct pace {
+    struct timespec began;
+    double first_s;
+    double last_s;
+    size_t pieces;
+};
+
+static size_t note_time(char *bytes, size_t one, size_t count, void *arg)
+{
+    struct pace *pace = arg;
+    struct timespec now;
+    (void)bytes;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    pace->last_s = (double)(now.tv_sec - pace->began.tv_sec) +
+                   (double)(now.tv_nsec - pace->began.tv_nsec) / 1e9;
+    if (pace->pieces++ == 0)
+        pace->first_s = pace->last_s;
+    return one * count;
+}
+
+static void words_come_one_by_one(void **state)
+{
+    struct bench *bench = *state;
+    bench->options.model_delay_ms = 300;
+    bench->options.model_pace_ms = 20;
+    bench_start(bench);
+    struct pace pace = { 0 };
+    char url[128];
+    char line[2048];
+    snprintf(url, sizeof(url), "%s/v1/responses", bench->url);
+    snprintf(line, sizeof(line), "Authorization: Bearer %s", bench->access);
+    struct curl_slist *headers = curl_slist_append(NULL, line);
+    CURL *easy = curl_easy_init();
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
+                     "{\"model\":\"m\",\"stream\":true,\"input\":[{\"role\":\"user\","
+                     "\"content\":\"one two three four\"}]}");
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, note_time);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &pace);
+    clock_gettime(CLOCK_MONOTONIC, &pace.began);
+    assert_int_equal(curl_easy_perform(easy), CURLE_OK);
+    assert_true(pace.first_s < 0.25);
+    assert_true(pace.last_s > 0.5);
+    assert_true(pace.pieces > 10);
+    curl_easy_cleanup(easy);
+    curl_slist_free_all(headers);
+}
+
 static void stopping_ends_what_is_open(void **state)
 {
     struct bench *bench = *state;
@@ -455,6 +505,7 @@ int main(void)
         TEST(each_model_fault_shows_as_it_says),
         TEST(many_streams_run_at_once),
         TEST(an_idle_server_and_a_waiting_stream_use_no_cpu),
+        TEST(words_come_one_by_one),
         TEST(stopping_ends_what_is_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -258,6 +258,31 @@ static void a_code_works_once_and_only_with_its_verifier(void **state)
     expect(client_request(bench, "/oauth/token", NULL, NULL, body, 3000), 400, "invalid_grant");
 }
 
+/* Tokens given as a file of another program are as good as those given plainly. */
+static void a_login_can_be_had_as_another_programs_file(void **state)
+{
+    struct bench *bench = *state;
+    bench_start(bench);
+    struct answer openclaw = client_request(bench, "/practice/login?form=openclaw&profile=lab:me",
+                                            NULL, NULL, "", 3000);
+    json_t *profile = json_object_get(json_object_get(openclaw.json, "profiles"), "lab:me");
+    assert_string_equal(json_string_value(json_object_get(profile, "provider")), "lab");
+    assert_true(json_integer_value(json_object_get(profile, "expires")) > 1000000000000);
+    char *token = strdup(json_string_value(json_object_get(profile, "refresh")));
+    client_rotate(bench, &token);
+    free(token);
+    struct answer codex = client_request(bench, "/practice/login?form=codex", NULL, NULL, "", 3000);
+    token = strdup(json_string_value(
+        json_object_get(json_object_get(codex.json, "tokens"), "refresh_token")));
+    client_rotate(bench, &token);
+    free(token);
+    answer_deinit(&openclaw);
+    answer_deinit(&codex);
+    expect(client_request(bench, "/practice/login?form=other", NULL, NULL, "", 3000), 400,
+           "invalid_request");
+    assert_int_equal(client_stat(bench, "logins"), 3);
+}
+
 static void a_port_in_use_is_told(void **state)
 {
     struct bench *bench = *state;
@@ -286,6 +311,7 @@ int main(void)
         TEST(a_token_with_one_letter_changed_is_unknown),
         TEST(json_bodies_are_taken_and_bad_ones_named),
         TEST(a_code_works_once_and_only_with_its_verifier),
+        TEST(a_login_can_be_had_as_another_programs_file),
         TEST(a_port_in_use_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

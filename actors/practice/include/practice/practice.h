@@ -9,7 +9,8 @@
  * It is plain HTTP on 127.0.0.1 and nothing else. Whatever it mints, says or shows carries the word
  * "practice", so that no answer or token of it can be taken for a real one.
  *
- *   POST /practice/login              a new login: JSON with its first tokens
+ *   POST /practice/login              a new login: JSON with its first tokens;
+ *        ?form=openclaw&profile=P or ?form=codex: as the file those programs keep
  *   POST /oauth/token                 refresh_token and authorization_code; form or JSON
  *   POST /oauth/revoke                RFC 7009
  *   GET  /oauth/authorize             approves at once: redirects back with a code (PKCE S256)

@@ -27,7 +27,8 @@ enum exchange_end {
 struct exchange_result {
     enum exchange_end end;
     long http_status;          /* with EXCHANGE_ANSWERED */
-    struct secret *body;       /* what came, also a part of it; NULL: nothing. Receiver's to free */
+    struct secret *body;       /* what came, also a part of it; NULL: nothing. Receiver's to free;
+                                * the struct itself lasts for the call only */
     uint32_t retry_after_ms;   /* from Retry-After; 0: none */
     char error[256];           /* for people, no secrets */
 };
@@ -48,7 +49,17 @@ struct exchange_port {
                  uint64_t *ret_id);
     /* true: send; false: abort, ends as EXCHANGE_NOT_SENT. */
     void (*gate)(struct exchange_port *exchange, uint64_t id, bool open);
-    void (*close)(struct exchange_port *exchange); /* waits for running ones */
+    /* Waits for running ones, refuses those at the gate, frees. Not from a callback. */
+    void (*close)(struct exchange_port *exchange);
 };
 
-struct exchange_port *exchange_curl_new(void);
+struct exchange_curl_options {
+    const char *proxy;   /* NULL: none, whatever the environment says */
+    const char *ca_file; /* NULL: the system's */
+};
+
+/* One thread an exchange, libcurl. `options` may be NULL. NULL without memory. */
+struct exchange_port *exchange_curl_new(const struct exchange_curl_options *options);
+
+/* The body of a refresh request by the rule, as text of its encoding. NULL without memory. */
+struct secret *exchange_body(const struct provider_rule *rule, const struct secret *refresh);

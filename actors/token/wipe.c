@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copies in libraries are where secrets leak: a request body in curl's buffers, a token in a JSON
+ * tree. Both libraries let their allocators be replaced.
+ *
+ * The allocators are malloc's own but for free and realloc, which wipe by the size malloc tells,
+ * so memory from before the change may be freed by them and the other way round. */
+#include "token/wipe.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <jansson.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void wiping_free(void *pointer)
+{
+    if (pointer != NULL) {
+        explicit_bzero(pointer, malloc_usable_size(pointer));
+        free(pointer);
+    }
+}
+
+/* realloc may move and free the old place unwiped, so a growth is always a move of our own. */
+static void *wiping_realloc(void *pointer, size_t size)
+{
+    if (pointer == NULL) {
+        return malloc(size);
+    }
+    size_t have = malloc_usable_size(pointer);
+    if (size != 0 && size <= have) {
+        return pointer;
+    }
+    void *grown = malloc(size);
+    if (grown != NULL) {
+        memcpy(grown, pointer, have < size ? have : size);
+        wiping_free(pointer);
+    }
+    return grown;
+}
+
+int wipe_install(void)
+{
+    json_set_alloc_funcs(malloc, wiping_free);
+    CURLcode code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc,
+                                         strdup, calloc);
+    return code == CURLE_OK ? 0 : -ENOMEM;
+}
