@@ -206,7 +206,8 @@ static void two_logins_are_not_taken_for_one(void **state)
                "\"accountId\":\"x\"},"
                "\"p:b\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"b\",\"refresh\":\"r2\","
                "\"accountId\":\"x\"},"
-               "\"q:a\":{\"type\":\"oauth\",\"provider\":\"q\",\"access\":\"a\",\"refresh\":\"r1\"},"
+               "\"q:a\":{\"type\":\"oauth\",\"provider\":\"q\",\"access\":\"a\","
+               "\"refresh\":\"r1\"},"
                "\"p:c\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"c\",\"refresh\":\"r1\"}"
                "}}");
     read_ok(place, "auth-profiles.json", 4);

@@ -8,7 +8,7 @@
 struct harden_options {
     const char *const *writable; /* directories and all below: the state's, the socket's */
     size_t writable_count;
-    const char *const *readable; /* besides what curl and the resolver need; one not there is fine */
+    const char *const *readable; /* besides what curl and the resolver need; may be missing */
     size_t readable_count;
     const int *keep_fds;         /* ascending, besides 0, 1, 2 */
     size_t keep_fd_count;
