@@ -331,6 +331,7 @@ int pin_start(struct runtime *runtime, struct worker *worker, struct actor *acto
 void pin_wake(struct pin *pin);
 void pin_release(struct pin *pin);
 void pins_join(struct runtime *runtime);
+void pins_free(struct runtime *runtime);
 bool pins_poll(struct runtime *runtime, struct worker *worker);
 uint32_t worker_backlog(const struct worker *worker);
 void futex_wait(_Atomic uint32_t *word, uint32_t value);

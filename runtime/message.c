@@ -15,10 +15,11 @@
 #include <string.h>
 
 #if defined(__SANITIZE_ADDRESS__)
-#define POOL_LIMIT 0u
+#define POOLED false
 #else
-#define POOL_LIMIT 256u
+#define POOLED true
 #endif
+#define POOL_LIMIT 256u
 #define POOL_BATCH (POOL_LIMIT / 2)
 #define POOL_BLOCK 192u /* header and a small body */
 #define DEPOT_BATCHES 64u
@@ -144,7 +145,7 @@ static struct message *pool_take(struct message_pool *pool)
 
 struct message *message_new(uint32_t type, size_t size)
 {
-    struct message_pool *pool = POOL_LIMIT ? thread_pool : NULL;
+    struct message_pool *pool = POOLED ? thread_pool : NULL;
     struct message *message;
     uint32_t origin = FROM_MALLOC;
 
@@ -170,7 +171,7 @@ static size_t body_size(const struct message *message)
 
 void message_free(struct message *message)
 {
-    struct message_pool *pool = POOL_LIMIT ? thread_pool : NULL;
+    struct message_pool *pool = POOLED ? thread_pool : NULL;
 
     if (!message)
         return;

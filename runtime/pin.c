@@ -143,11 +143,17 @@ int pin_start(struct runtime *runtime, struct worker *worker, struct actor *acto
 
 void pins_join(struct runtime *runtime)
 {
-    while (runtime->pins) {
-        struct pin *pin = runtime->pins;
+    for (struct pin *pin = runtime->pins; pin; pin = pin->next) {
         pin_wake(pin);
         if (pin->joinable)
             pthread_join(pin->worker.thread, NULL);
+    }
+}
+
+void pins_free(struct runtime *runtime)
+{
+    while (runtime->pins) {
+        struct pin *pin = runtime->pins;
         runtime->pins = pin->next;
         pthread_mutex_destroy(&pin->lock);
         free(pin);

@@ -196,6 +196,7 @@ void runtime_free(struct runtime *runtime)
         end_rest(runtime);
     }
     watch_stop(runtime);
+    pins_free(runtime); /* now that the watch no longer looks at them */
     if (runtime->stop_event >= 0)
         close(runtime->stop_event);
     remote_free(runtime->remote);
