@@ -132,6 +132,7 @@ static void every_key_takes_effect(void **state)
     assert_int_equal(atlas->max_tool_rounds, 3);
     assert_int_equal(atlas->max_ask_depth, 2);
     assert_int_equal(atlas->max_queued, 5);
+    assert_int_equal(atlas->history_turns, 7);
     assert_int_equal(atlas->timeout_ms, 60000);
     assert_int_equal(atlas->restart, CONFIG_RESTART_ON_FAILURE);
     const struct config_agent *axon = config_agent(config, "axon");

@@ -138,6 +138,8 @@ static void agent_build(struct config *config, const char *id, const json_t *ent
         .max_tool_rounds = int_value(DEFAULTS("limits.toolRounds"), VALUE("limits", "toolRounds")),
         .max_ask_depth = int_value(DEFAULTS("limits.askDepth"), VALUE("limits", "askDepth")),
         .max_queued = int_value(DEFAULTS("limits.queuedTurns"), VALUE("limits", "queuedTurns")),
+        .history_turns = int_value(DEFAULTS("limits.historyTurns"),
+                                   VALUE("limits", "historyTurns")),
         .timeout_ms =
             1000ull * int_value(DEFAULTS("timeoutSeconds"), VALUE("timeoutSeconds", NULL)),
         .restart = (enum config_restart)enum_value(DEFAULTS("supervision.restart"),

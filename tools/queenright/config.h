@@ -61,6 +61,7 @@ struct config_agent {
     unsigned max_tool_rounds;
     unsigned max_ask_depth;
     unsigned max_queued;
+    unsigned history_turns;
     uint64_t timeout_ms; /* of one turn */
     enum config_restart restart;
 };
@@ -111,7 +112,7 @@ const struct config_node *config_node(const struct config *config, const char *n
 /* ---- as JSON, for messages ----------------------------------------------------------------- */
 
 /* An agent's merged entry (agent_reconfigure): id, instructions, models, node, tools,
- * maxToolRounds, maxAskDepth, maxQueued, timeoutSeconds. */
+ * maxToolRounds, maxAskDepth, maxQueued, historyTurns, timeoutSeconds. */
 char *config_agent_json(const struct config_agent *agent);
 /* `models` for model_reconfigure: {"providers": {ID: {baseUrl, api, auth, headers, accountHeader,
  * paid, maxConcurrent}}}, defaults filled in, built-in providers included; toolNamespace,

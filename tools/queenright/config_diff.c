@@ -93,7 +93,8 @@ static void agent_words(const struct config_agent *was, const struct config_agen
         comma = ", ";
     }
     if (was->max_tool_rounds != now->max_tool_rounds || was->max_ask_depth != now->max_ask_depth ||
-        was->max_queued != now->max_queued || was->timeout_ms != now->timeout_ms) {
+        was->max_queued != now->max_queued || was->history_turns != now->history_turns ||
+        was->timeout_ms != now->timeout_ms) {
         fprintf(out, "%slimits changed", comma);
         comma = ", ";
     }

@@ -32,11 +32,12 @@ static json_t *split(const char *text, char separator)
 
 char *config_agent_json(const struct config_agent *agent)
 {
-    return dump(json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:I}", "id", agent->id,
+    return dump(json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:I}", "id", agent->id,
                           "instructions", agent->instructions, "models", agent->models, "node",
                           agent->node, "tools", split(agent->tools, ','), "maxToolRounds",
                           (int)agent->max_tool_rounds, "maxAskDepth", (int)agent->max_ask_depth,
-                          "maxQueued", (int)agent->max_queued, "timeoutSeconds",
+                          "maxQueued", (int)agent->max_queued, "historyTurns",
+                          (int)agent->history_turns, "timeoutSeconds",
                           (json_int_t)(agent->timeout_ms / 1000)),
                 0);
 }

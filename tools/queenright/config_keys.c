@@ -35,12 +35,14 @@
     {at ".tools.allow[]", CONFIG_ENUM, 0, NULL, "ask|tell", 0, 0,                                  \
      "`ask` another agent and wait for its answer; `tell` it something and go on."},               \
     {at ".limits", CONFIG_OBJECT, 0, NULL, NULL, 0, 0, "Bounds of the agent's loop."},             \
-    {at ".limits.toolRounds", CONFIG_INT, 0, "16", NULL, 1, 1000,                                  \
+    {at ".limits.toolRounds", CONFIG_INT, 0, "8", NULL, 1, 1000,                                  \
      "Model calls in one turn, each answering the tools of the one before."},                      \
-    {at ".limits.askDepth", CONFIG_INT, 0, "4", NULL, 0, 64,                                       \
+    {at ".limits.askDepth", CONFIG_INT, 0, "4", NULL, 1, 64,                                       \
      "How many agents may wait for each other in a row. An agent never waits for itself."},        \
     {at ".limits.queuedTurns", CONFIG_INT, 0, "64", NULL, 1, 100000,                               \
      "Turns that may wait in one session."},                                                       \
+    {at ".limits.historyTurns", CONFIG_INT, 0, "50", NULL, 1, 100000,                              \
+     "Past turns of a session that the model is given."},                                          \
     {at ".timeoutSeconds", CONFIG_INT, 0, "600", NULL, 1, 86400, "Time for one turn."},            \
     {at ".supervision", CONFIG_OBJECT, 0, NULL, NULL, 0, 0, "What happens when it fails."},        \
     {at ".supervision.restart", CONFIG_ENUM, 0, "always", "always|on-failure|never", 0, 0,         \
