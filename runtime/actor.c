@@ -48,15 +48,15 @@ void cold_free(struct cold *cold)
     free(cold);
 }
 
-struct cold *actor_cold(struct actor *actor)
+void actor_set_past(struct runtime *runtime, struct actor_id id, unsigned restarts, int last_error)
 {
-    if (!actor->cold) {
-        struct cold *cold = calloc(1, sizeof *cold);
-        spin_lock(&actor->lock);
-        actor->cold = cold;
-        spin_unlock(&actor->lock);
-    }
-    return actor->cold;
+    struct actor *actor = actor_find(runtime, id);
+
+    spin_lock(&actor->lock);
+    if (atomic_load_explicit(&actor->id, memory_order_relaxed) == id.n && actor->cold)
+        actor->cold->restarts = restarts;
+    atomic_store_explicit(&actor->last_error, last_error, memory_order_relaxed);
+    spin_unlock(&actor->lock);
 }
 
 /* ---- spawn ------------------------------------------------------------------------------- */
@@ -91,6 +91,8 @@ static int actor_prepare(struct runtime *runtime, struct actor *actor, const str
     atomic_store_explicit(&actor->handled, 0, memory_order_relaxed);
     atomic_store_explicit(&actor->busy_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&actor->failed_sends, 0, memory_order_relaxed);
+    atomic_store_explicit(&actor->queue_high, 0, memory_order_relaxed);
+    atomic_store_explicit(&actor->oldest_sent_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&actor->last_error, 0, memory_order_relaxed);
     atomic_store_explicit(&actor->pin, NULL, memory_order_relaxed);
     return 0;
@@ -165,12 +167,12 @@ int actor_new(struct context *parent, struct runtime *runtime, const struct acto
 
 /* ---- end --------------------------------------------------------------------------------- */
 
-static void drain(struct context *context, struct mailbox *mailbox, enum exit_reason reason,
+static void drain(struct context *context, struct mailbox_left *left, enum exit_reason reason,
                   int error)
 {
     struct message *message;
 
-    while ((message = mailbox_pop(mailbox))) {
+    while ((message = mailbox_left_pop(left))) {
         if (message->flags & MESSAGE_INTERNAL && message->type == RUNTIME_TICK)
             continue; /* part of the open tables */
         if (message->to.n != context->self.n) {
@@ -200,7 +202,7 @@ void actor_end(struct context *context, enum exit_reason reason, int error)
     const char *kind = actor->ops->name;
     struct cold *cold;
     struct open_tables *open;
-    struct mailbox rest;
+    struct mailbox_left left;
 
     if (reason == EXIT_NORMAL && actor->stop_asked)
         reason = EXIT_SHUTDOWN;
@@ -211,9 +213,8 @@ void actor_end(struct context *context, enum exit_reason reason, int error)
         actor->ops->stop(actor->state, context);
 
     timers_forget(runtime, actor);
-    mailbox_close(&actor->mailbox);
-    rest = actor->mailbox;
-    mailbox_init(&actor->mailbox);
+    mailbox_close(&actor->mailbox, &left);
+
     spin_lock(&actor->lock);
     cold = actor->cold;
     open = actor->open;
@@ -229,7 +230,7 @@ void actor_end(struct context *context, enum exit_reason reason, int error)
     log_end(context, cold ? cold->name : "", kind, reason, error);
     slot_give(runtime, actor, cold ? cold->name : "");
     context->actor = NULL;
-    drain(context, &rest, reason, error);
+    drain(context, &left, reason, error);
     open_tables_end(context, open, reason, error);
     cold_free(cold);
 
@@ -259,6 +260,17 @@ static void turn_account(struct worker *worker, struct actor *actor, uint64_t ha
     atomic_store_explicit(&actor->busy_ns,
                           atomic_load_explicit(&actor->busy_ns, memory_order_relaxed) + spent_ns,
                           memory_order_relaxed);
+    inspection_turn(actor, spent_ns, handled);
+}
+
+static void note_queue(struct actor *actor)
+{
+    const struct message *oldest = actor->mailbox.normal.head;
+
+    if (actor->mailbox.count > atomic_load_explicit(&actor->queue_high, memory_order_relaxed))
+        atomic_store_explicit(&actor->queue_high, actor->mailbox.count, memory_order_relaxed);
+    atomic_store_explicit(&actor->oldest_sent_ns, oldest ? oldest->sent_ns : 0,
+                          memory_order_relaxed);
 }
 
 enum turn actor_turn(struct worker *worker, struct actor *actor)
@@ -274,6 +286,7 @@ enum turn actor_turn(struct worker *worker, struct actor *actor)
                           atomic_load_explicit(&actor->id, memory_order_relaxed),
                           memory_order_release);
     mailbox_take(&actor->mailbox);
+    note_queue(actor);
     while (handled < runtime->turn_messages && (message = mailbox_pop(&actor->mailbox))) {
         context_init(&context, runtime, worker, actor);
         handled++;

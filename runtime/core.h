@@ -118,7 +118,8 @@ struct actor {
     struct actor *run_next;                   /* the inject queue's; the free list's */
     _Atomic uint64_t handled, busy_ns;
     uint64_t started;                         /* L: position in the order of starts */
-    _Atomic uint32_t failed_sends;
+    _Atomic uint64_t oldest_sent_ns;          /* of what waits, as of the last turn */
+    _Atomic uint32_t failed_sends, queue_high;
     uint32_t timer_index;                     /* timers lock: index + 1 in the runtime's heap */
     _Atomic int last_error;
     _Atomic uint32_t named_since; /* S: the slot is one name's from this incarnation on; 0: no */
@@ -133,11 +134,13 @@ struct cold {
     struct actor_id supervisor;
     unsigned restarts;
     struct inspection *inspection;
+    char described[160]; /* of a pinned actor, at its last rest */
 };
 
 /* ---- worker, context ------------------------------------------------------------------------- */
 
 #define RING_SIZE 256u
+#define RECORDS 128u
 
 struct worker {
     struct runtime *runtime;
@@ -150,7 +153,11 @@ struct worker {
     _Atomic uint64_t running_since_ns;
     _Atomic uint32_t running_type;
     uint64_t reported;                /* watch thread: last long turn that was logged */
-    struct recorder *recorder;
+    struct record { /* flight recorder: what was handled last */
+        _Atomic uint64_t actor, at_ns;
+        _Atomic uint32_t type, flags;
+    } records[RECORDS];
+    uint32_t record_next;
     _Atomic uint32_t park; /* futex: 1 while parked */
     pthread_t thread;
     _Alignas(64) _Atomic uint32_t ring_head;
@@ -266,7 +273,8 @@ void context_init(struct context *context, struct runtime *runtime, struct worke
 /* After a callback: ends the actor when it asked for that or failed. True: it has ended. */
 bool context_finish(struct context *context, int error);
 void cold_free(struct cold *cold);
-struct cold *actor_cold(struct actor *actor);
+void actor_set_past(struct runtime *runtime, struct actor_id id, unsigned restarts,
+                    int last_error);
 
 /* dispatch.c */
 /* Whether the actor takes this message; and its row and what decode made of the body. */
@@ -324,6 +332,7 @@ void scheduler_stop(struct runtime *runtime);
 void scheduler_wake_one(struct runtime *runtime);
 int watch_start(struct runtime *runtime);
 void watch_stop(struct runtime *runtime);
+void watch_close(struct runtime *runtime);
 void watch_poke(struct runtime *runtime);
 void watch_arm(struct runtime *runtime);
 int pin_start(struct runtime *runtime, struct worker *worker, struct actor *actor,
@@ -358,8 +367,14 @@ void remote_name_of(struct runtime *runtime, struct actor_id id, char *ret_name,
 uint32_t remote_kind(struct runtime *runtime, unsigned peer); /* FROM_... */
 void remote_watch(struct runtime *runtime, struct actor_id watcher);
 
-/* introspect.c */
+/* introspect.c, tap.c */
 void inspection_free(struct inspection *inspection);
+void inspection_note(struct context *context, const struct message *message);
+void inspection_row(struct actor *actor, uint16_t row);
+void inspection_turn(struct actor *actor, uint64_t spent_ns, uint64_t handled);
+int taps_new(struct taps **ret_taps);
+void taps_free(struct taps *taps);
+void tap_message(struct context *context, const struct message *message);
 
 /* drop.c */
 int drops_new(struct drops **ret_drops);
@@ -370,7 +385,7 @@ extern const struct actor_ops ask_ops;
 bool ask_take(struct context *context, struct message *message); /* true: taken */
 
 /* runtime.c */
-void core_fail(struct runtime *runtime, const char *what, const char *file, int line)
+void core_fail(const struct runtime *runtime, const char *what, const char *file, int line)
     __attribute__((noreturn));
 #define CORE_ASSERT(runtime, condition)                                                            \
     do {                                                                                           \

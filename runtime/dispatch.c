@@ -92,6 +92,7 @@ static bool handle(struct context *context, struct message *message)
     }
     context->message = message;
     context->trace = message->trace;
+    inspection_row(context->actor, context->actor->row);
     int error = row->handle(context->actor->state, context, decoded);
     return settle(context, message, error);
 }
@@ -143,14 +144,29 @@ static bool dispatch_internal(struct context *context, struct message *message)
     }
 }
 
+static void record(struct context *context, const struct message *message)
+{
+    struct worker *worker = context->worker;
+    struct record *record = &worker->records[worker->record_next++ % RECORDS];
+
+    atomic_store_explicit(&worker->running_type, message->type, memory_order_relaxed);
+    atomic_store_explicit(&record->actor, context->self.n, memory_order_relaxed);
+    atomic_store_explicit(&record->at_ns, context->now_ns, memory_order_relaxed);
+    atomic_store_explicit(&record->type, message->type, memory_order_relaxed);
+    atomic_store_explicit(&record->flags, message->flags, memory_order_relaxed);
+    inspection_note(context, message);
+    if (atomic_load_explicit(&context->runtime->taps_on, memory_order_relaxed))
+        tap_message(context, message);
+}
+
 bool dispatch(struct context *context, struct message *message)
 {
-    atomic_store_explicit(&context->worker->running_type, message->type, memory_order_relaxed);
     if (message->to.n != context->self.n) {
         /* For the one who lived here before. */
         bounce(context->runtime, context->worker, message, STATUS_NO_ACTOR, 0);
         return false;
     }
+    record(context, message);
     if (message->flags & (MESSAGE_ANSWER | MESSAGE_PART))
         return request_answered(context, message);
     if (message->flags & MESSAGE_CREDIT)

@@ -180,11 +180,11 @@ bool mailbox_rest(struct mailbox *mailbox)
                                                    memory_order_acq_rel, memory_order_relaxed);
 }
 
-void mailbox_claim(struct mailbox *mailbox)
+bool mailbox_claim(struct mailbox *mailbox)
 {
     uint64_t idle = WORD_IDLE;
-    atomic_compare_exchange_strong_explicit(&mailbox->word, &idle, WORD_RUNNING,
-                                            memory_order_acq_rel, memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(&mailbox->word, &idle, WORD_RUNNING,
+                                                   memory_order_acq_rel, memory_order_relaxed);
 }
 
 static bool is_request(const struct message *message, struct actor_id from, uint64_t request)
@@ -223,10 +223,20 @@ struct message *mailbox_remove(struct mailbox *mailbox, struct actor_id from, ui
     return found;
 }
 
-void mailbox_close(struct mailbox *mailbox)
+void mailbox_close(struct mailbox *mailbox, struct mailbox_left *ret_left)
 {
     sort_chain(mailbox, word_message(atomic_exchange_explicit(&mailbox->word, WORD_CLOSED,
                                                               memory_order_acq_rel)));
+    *ret_left = (struct mailbox_left){mailbox->control, mailbox->normal};
+    mailbox->control = mailbox->normal = (struct message_queue){0};
+    mailbox->count = 0;
+    publish(mailbox);
+}
+
+struct message *mailbox_left_pop(struct mailbox_left *left)
+{
+    struct message *message = queue_pop(&left->control);
+    return message ? message : queue_pop(&left->normal);
 }
 
 bool mailbox_is_idle(const struct mailbox *mailbox)

@@ -18,6 +18,10 @@ struct mailbox {
     uint32_t count; /* in the private queues */
 };
 
+struct mailbox_left {
+    struct message_queue control, normal;
+};
+
 #define MAILBOX_LIMIT_MAX 32768u
 #define MAILBOX_LIMIT_DEFAULT 1024u
 #define MAILBOX_CONTROL 64u
@@ -42,13 +46,14 @@ void mailbox_take(struct mailbox *mailbox); /* moves what was pushed to the priv
 struct message *mailbox_pop(struct mailbox *mailbox);
 /* True: nothing was there, the actor is idle and no longer the caller's. */
 bool mailbox_rest(struct mailbox *mailbox);
-/* Marks an idle actor running, for a pinned one that woke by itself. */
-void mailbox_claim(struct mailbox *mailbox);
+/* Makes the caller the runner of an idle actor: a pinned one that woke by itself, or who looks. */
+bool mailbox_claim(struct mailbox *mailbox);
 /* Takes the request that `from` sent under this number out of the private queues. */
 struct message *mailbox_remove(struct mailbox *mailbox, struct actor_id from, uint64_t request);
 struct message *mailbox_find(struct mailbox *mailbox, struct actor_id from, uint64_t request);
-/* Closes; all messages are then in the private queues, to be popped. */
-void mailbox_close(struct mailbox *mailbox);
+/* Closes; what was in it is the caller's. */
+void mailbox_close(struct mailbox *mailbox, struct mailbox_left *ret_left);
+struct message *mailbox_left_pop(struct mailbox_left *left);
 
 /* From any thread, approximate: */
 bool mailbox_is_idle(const struct mailbox *mailbox);

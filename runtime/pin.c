@@ -8,6 +8,7 @@
  * actor until the runtime ends, for a late sender may still hold it. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core.h"
 
@@ -30,6 +31,19 @@ void pin_release(struct pin *pin)
     pthread_mutex_unlock(&pin->lock);
 }
 
+/* For who looks while the actor is inside its wait. */
+static void pin_describe(struct actor *actor)
+{
+    char text[sizeof actor->cold->described];
+
+    if (!actor->ops->describe || !actor->cold)
+        return;
+    actor->ops->describe(actor->state, text, sizeof text);
+    spin_lock(&actor->lock);
+    memcpy(actor->cold->described, text, sizeof text);
+    spin_unlock(&actor->lock);
+}
+
 /* The mailbox is at rest. True: the actor has ended. */
 static bool pin_rest(struct pin *pin, struct actor *actor)
 {
@@ -37,6 +51,7 @@ static bool pin_rest(struct pin *pin, struct actor *actor)
     struct runtime *runtime = worker->runtime;
     bool ended = false;
 
+    pin_describe(actor);
     if (actor->ops->wait) {
         uint64_t due_ns = actor_next_due_ns(actor), timeout_ns = UINT64_MAX;
         worker->now_ns = runtime->clock->now_ns(runtime->clock);

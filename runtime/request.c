@@ -95,7 +95,7 @@ static void out_remove(struct context *context, struct open_out *out)
 }
 
 static struct open_out *out_add(struct context *context, struct actor_id to, enum open_kind kind,
-                                uint64_t deadline_ns)
+                                uint32_t type, uint64_t deadline_ns)
 {
     struct open_tables *open = open_tables_get(context->actor);
     if (!open)
@@ -106,6 +106,7 @@ static struct open_out *out_add(struct context *context, struct actor_id to, enu
     if (out) {
         out->holder = to;
         out->kind = kind;
+        out->type = type;
         out->status = STATUS_EXPIRED;
         out->deadline_ns = deadline_ns;
         out->since_ns = context->now_ns;
@@ -138,7 +139,8 @@ int context_request(struct context *context, struct actor_id to, struct message 
         options = &plain;
     uint64_t deadline_ns = message ? deadline_of(context, options) : context->now_ns;
 
-    struct open_out *out = out_add(context, to, OPEN_REQUEST, deadline_ns);
+    struct open_out *out = out_add(context, to, OPEN_REQUEST, message ? message->type : 0,
+                                   deadline_ns);
     if (!out) {
         message_free(message);
         return -ENOMEM;
@@ -151,7 +153,6 @@ int context_request(struct context *context, struct actor_id to, struct message 
         out->status = STATUS_NO_MEMORY;
         return 0;
     }
-    out->type = message->type;
     message->flags = (message->flags & (MESSAGE_WIPE | MESSAGE_CONTROL | MESSAGE_UNTRACED)) |
                      MESSAGE_REQUEST;
     message->from = context->self;
@@ -168,14 +169,13 @@ int context_request(struct context *context, struct actor_id to, struct message 
 static void monitor(struct context *context, struct actor_id who, enum open_kind kind)
 {
     struct message *message = message_internal(RUNTIME_MONITOR, context->self, who);
-    struct open_out *out = message ? out_add(context, who, kind, 0) : NULL;
+    struct open_out *out = message ? out_add(context, who, kind, RUNTIME_MONITOR, 0) : NULL;
 
     if (!out) {
         message_free(message);
         context_stop(context, -ENOMEM);
         return;
     }
-    out->type = RUNTIME_MONITOR;
     message->flags |= MESSAGE_REQUEST;
     message->request = out->item.id;
     route(context->runtime, context->worker, message);
@@ -256,6 +256,7 @@ static bool on_answer(struct context *context, struct message *message)
         /* A part that is not understood ends nothing; the requester still learns of it. */
         return on_status(context, context->tag, status);
     }
+    inspection_row(context->actor, context->actor->row);
     return context_finish(context, row->handle(context->actor->state, context, decoded));
 }
 

@@ -59,6 +59,7 @@ static int runtime_build(struct runtime *runtime)
     if (runtime->stop_event < 0)
         return -errno;
     if ((error = names_new(&runtime->names)) < 0 || (error = drops_new(&runtime->drops)) < 0 ||
+        (error = taps_new(&runtime->taps)) < 0 ||
         (error = remote_new(&runtime->remote)) < 0)
         return error;
     if (!runtime->manual && (error = watch_start(runtime)) < 0)
@@ -192,15 +193,18 @@ void runtime_free(struct runtime *runtime)
     if (runtime->workers) {
         stop_actors(runtime);
         scheduler_stop(runtime);
+        watch_stop(runtime);
         pins_join(runtime);
         end_rest(runtime);
     }
     watch_stop(runtime);
     pins_free(runtime); /* now that the watch no longer looks at them */
+    watch_close(runtime);
     if (runtime->stop_event >= 0)
         close(runtime->stop_event);
     remote_free(runtime->remote);
     drops_free(runtime->drops);
+    taps_free(runtime->taps);
     names_free(runtime->names);
     for (uint32_t i = 0; runtime->chunks && i < CHUNKS_MAX && runtime->chunks[i]; i++)
         free(runtime->chunks[i]);
@@ -291,8 +295,33 @@ void runtime_log(struct runtime *runtime, int level, const char *format, ...)
         fprintf(stderr, "%s: %s\n", runtime->name[0] ? runtime->name : "runtime", line);
 }
 
-void core_fail(struct runtime *runtime, const char *what, const char *file, int line)
+static void dump_worker(const struct runtime *runtime, const struct worker *worker, int fd)
+{
+    uint64_t now_ns = runtime->clock->now_ns(runtime->clock);
+
+    dprintf(fd, "worker %d: running %016llx\n", worker->index,
+            (unsigned long long)atomic_load(&worker->running));
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        const struct record *record = &worker->records[(worker->record_next + i) % RECORDS];
+        if (atomic_load(&record->actor))
+            dprintf(fd, "  %8.3f ms ago  actor %016llx  type 0x%04x  flags 0x%04x\n",
+                    (double)(now_ns - atomic_load(&record->at_ns)) / 1e6,
+                    (unsigned long long)atomic_load(&record->actor), atomic_load(&record->type),
+                    atomic_load(&record->flags));
+    }
+}
+
+void runtime_dump(const struct runtime *runtime, int fd)
+{
+    for (unsigned i = 0; runtime->workers && i < runtime->worker_count; i++)
+        dump_worker(runtime, &runtime->workers[i], fd);
+    for (const struct pin *pin = runtime->pins; pin; pin = pin->next)
+        dump_worker(runtime, &pin->worker, fd);
+}
+
+void core_fail(const struct runtime *runtime, const char *what, const char *file, int line)
 {
     fprintf(stderr, "%s: %s:%d: assertion failed: %s\n", runtime->name, file, line, what);
+    runtime_dump(runtime, 2);
     abort();
 }

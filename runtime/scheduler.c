@@ -207,6 +207,7 @@ static void *worker_main(void *arg)
 
     message_pool_enter(&worker->pool, &runtime->depot);
     worker->now_ns = runtime->clock->now_ns(runtime->clock);
+    watch_arm(runtime);
     while (!atomic_load_explicit(&runtime->ending, memory_order_relaxed)) {
         struct actor *actor = find_work(worker);
         if (!actor)

@@ -129,6 +129,11 @@ void watch_stop(struct runtime *runtime)
         pthread_join(runtime->watch, NULL);
         runtime->watch_running = false;
     }
+}
+
+/* When no thread is left that could poke it. */
+void watch_close(struct runtime *runtime)
+{
     if (runtime->watch_event >= 0)
         close(runtime->watch_event);
     if (runtime->watch_timer >= 0)

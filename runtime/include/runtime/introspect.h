@@ -80,9 +80,10 @@ size_t introspect_links(struct runtime *runtime, uint64_t *cursor, struct link_i
                         size_t max);
 
 /* A tap copies the headers (and bodies, when `bodies`) of what `who` receives to the actor `to` as
- * messages flagged MESSAGE_UNTRACED whose body is a struct tap_event followed by the body. It ends
- * by itself after `limit` messages. It never blocks the tapped: what does not fit is counted in
- * the next event's `lost`. Messages flagged MESSAGE_WIPE show no body. {0} taps everyone. */
+ * messages of INTROSPECT_TAP_TYPE flagged MESSAGE_UNTRACED, whose body is a struct tap_event
+ * followed by the tapped body. It ends by itself after `limit` messages (0: none). It never blocks
+ * the tapped: what does not fit is counted in the next event's `lost`. Messages flagged
+ * MESSAGE_WIPE show no body. {0} taps everyone. -ENOSPC: too many taps. */
 #define INTROSPECT_TAP_TYPE 0xfffffff0u /* message type of tap events; never on a wire */
 struct tap_event {
     struct actor_id from, to;

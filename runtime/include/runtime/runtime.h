@@ -56,6 +56,10 @@ int runtime_ask(struct runtime *runtime, struct actor_id to, struct message *mes
 bool runtime_step(struct runtime *runtime);
 uint64_t runtime_next_timer_ns(struct runtime *runtime);
 
+/* Writes the flight recorder (what each thread handled last) to a descriptor; for the last moments
+ * of a process. */
+void runtime_dump(const struct runtime *runtime, int fd);
+
 /* Blocks until runtime_stop was called (any thread, async-signal-safe). */
 void runtime_wait(struct runtime *runtime);
 void runtime_stop(struct runtime *runtime);

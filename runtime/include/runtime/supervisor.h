@@ -13,7 +13,9 @@ struct child_spec {
     const char *name; /* registered; also the child's key here */
     const struct actor_ops *ops;
     const void *config;                 /* handed to each start; see free_config */
-    void (*free_config)(const void *config); /* NULL: borrowed, must outlive the supervisor */
+    /* NULL: borrowed, must outlive the supervisor. Else the supervisor owns config from the call
+     * on, whatever the call returns. */
+    void (*free_config)(const void *config);
     enum child_restart restart;
     bool pinned;
 };
