@@ -103,7 +103,8 @@ int journal_folder_list(int root, const char *path, char **ret_names)
     if (r == -ENOENT)
         r = 0;
     if (r == 0) {
-        qsort(listing.items, listing.count, sizeof(listing.items[0]), newest_first);
+        if (listing.count > 1)
+            qsort(listing.items, listing.count, sizeof(listing.items[0]), newest_first);
         *ret_names = listing_join(&listing);
         r = *ret_names ? 0 : -ENOMEM;
     }

@@ -36,11 +36,13 @@ struct swarm {
     char last_tools[4096];
     bool model_runs_away; /* calls a tool each time */
     uint32_t credit;      /* the asker's, for each ask */
+    unsigned max_queued;  /* of each agent; 0: its default */
     bool give_credit;     /* back, for each part */
 };
 
 void swarm_open(struct swarm *swarm);  /* a new folder */
 void swarm_start(struct swarm *swarm); /* the runtime and all actors */
+void swarm_start_threads(struct swarm *swarm); /* the same on threads, by the real clock */
 void swarm_crash(struct swarm *swarm); /* the runtime goes, the folder stays */
 void swarm_close(struct swarm *swarm);
 
