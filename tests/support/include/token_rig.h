@@ -316,7 +316,8 @@ struct rig {
     struct memory_disk *disk;
     struct script script;
     struct token_config config;
-    struct actor_id token, asker;
+    struct actor_id token, asker; /* `token` is whom rig_ask asks */
+    const char *token_name;       /* NULL: "token" */
     struct answer_row rows[ANSWERS_MAX];
     size_t row_count;
     uint64_t tag;
@@ -387,21 +388,28 @@ static inline void rig_pass(struct rig *rig, uint64_t ms)
     rig_run(rig);
 }
 
+static inline void rig_start_token(struct rig *rig)
+{
+    struct spawn_options token = {.name = rig->token_name != NULL ? rig->token_name : "token"};
+
+    rig->config.store = store_memory_new(rig->disk);
+    assert_int_equal(runtime_spawn(rig->runtime, &token_ops, &rig->config, &token, &rig->token),
+                     0);
+}
+
 static inline void rig_boot(struct rig *rig)
 {
     struct runtime_options options = {.name = "keeper", .clock = &rig->clock.port,
                                       .random = &rig->random.port,
                                       .scheduler = SCHEDULER_MANUAL, .log = rig_log};
-    struct spawn_options token = {.name = "token"}, asker = {.name = "asker"};
+    struct spawn_options asker = {.name = "asker"};
     struct asker_config asker_config = {rig->rows, &rig->row_count};
 
     memset(&rig->script, 0, offsetof(struct script, auto_life_s));
     rig->script.port = (struct exchange_port){script_start, script_gate, script_close};
-    rig->config.store = store_memory_new(rig->disk);
     rig->config.exchange = &rig->script.port;
     assert_int_equal(runtime_new(&options, &rig->runtime), 0);
-    assert_int_equal(runtime_spawn(rig->runtime, &token_ops, &rig->config, &token, &rig->token),
-                     0);
+    rig_start_token(rig);
     assert_int_equal(runtime_spawn(rig->runtime, &asker_ops, &asker_config, &asker, &rig->asker),
                      0);
     rig_run(rig);
@@ -494,12 +502,27 @@ static inline struct script_call *rig_call(struct rig *rig, size_t i)
     return &rig->script.calls[i];
 }
 
+static inline void rig_import(struct rig *rig)
+{
+    uint64_t tag = rig_ask(
+        rig, token_import, .profile = proto_text("lab:me"), .provider = proto_text("lab"),
+        .mode = proto_text("oauth"), .access = proto_text("access-0"),
+        .refresh = proto_text("refresh-0"),
+        .expires_at_ms = rig_wall_ms(&rig->clock.port) + 60000, .take_over = true,
+        .config = proto_text("good.json"));
+
+    assert_non_null(rig_answer(rig, tag));
+    assert_string_equal(rig_answer(rig, tag)->code, "");
+    assert_string_equal(rig_answer(rig, tag)->outcome, "stored");
+}
+
 /* A provider "lab" known from the config, and one login of it, imported. */
-static inline struct rig *rig_with_login(struct provider_rule *rule, enum rotation rotation)
+static inline struct rig *rig_with_login_as(struct provider_rule *rule, enum rotation rotation,
+                                            const char *token_name)
 {
     struct rig *rig = rig_new();
-    uint64_t tag;
 
+    rig->token_name = token_name;
     memset(rule, 0, sizeof(*rule));
     snprintf(rule->id, sizeof(rule->id), "lab");
     snprintf(rule->token_url, sizeof(rule->token_url), "https://login.example.test/token");
@@ -510,13 +533,11 @@ static inline struct rig *rig_with_login(struct provider_rule *rule, enum rotati
     rig->rules = rule;
     rig->rule_count = 1;
     rig_boot(rig);
-    tag = rig_ask(rig, token_import, .profile = proto_text("lab:me"),
-                  .provider = proto_text("lab"), .mode = proto_text("oauth"),
-                  .access = proto_text("access-0"), .refresh = proto_text("refresh-0"),
-                  .expires_at_ms = rig_wall_ms(&rig->clock.port) + 60000, .take_over = true,
-                  .config = proto_text("good.json"));
-    assert_non_null(rig_answer(rig, tag));
-    assert_string_equal(rig_answer(rig, tag)->code, "");
-    assert_string_equal(rig_answer(rig, tag)->outcome, "stored");
+    rig_import(rig);
     return rig;
+}
+
+static inline struct rig *rig_with_login(struct provider_rule *rule, enum rotation rotation)
+{
+    return rig_with_login_as(rule, rotation, "token");
 }
