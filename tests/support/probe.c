@@ -182,7 +182,7 @@ void probe_start(struct probe *probe, struct runtime *runtime, const char *to)
     pthread_cond_init(&probe->changed, NULL);
     probe->runtime = runtime;
     probe->to = runtime_lookup(runtime, to);
-    struct spawn_options options = {.name = "probe"};
+    struct spawn_options options = {.name = NULL};
     int result = runtime_spawn(runtime, &probe_ops, &state, &options, &probe->id);
     assert(result == 0);
 }
