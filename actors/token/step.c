@@ -23,8 +23,8 @@ void step_refuse(struct token_step *step, uint64_t waiter, const char *code, con
                                          .text = why, .detail = remedy});
 }
 
-static void say(struct token_step *step, enum token_action_kind kind, const char *format,
-                va_list list)
+__attribute__((format(printf, 3, 0))) static void
+say(struct token_step *step, enum token_action_kind kind, const char *format, va_list list)
 {
     char line[3 * STEP_TEXT_MAX];
 

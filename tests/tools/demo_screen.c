@@ -11,7 +11,7 @@ static const char *const ids[] = {"atlas", "axon", "nova", "nexis", "lumi"};
 static const char *const answers[] = {
     "A map is never the land, but a good one tells you where it stopped looking.",
     "Signals travel fast here: two relays, one answer, and nobody shouted.",
-    "Ein neuer Stern, h\xc3\xb6" "flich vorgestellt. \xe4\xbd\xa0\xe5\xa5\xbd, Atlas.",
+    "Ein neuer Stern, h\303\266flich vorgestellt. \344\275\240\345\245\275, Atlas.",
     "Every thread I follow leads to the same knot, so I have labelled it and moved on.",
     "Light takes its time; I used mine to check the sums twice and found them equal.",
 };

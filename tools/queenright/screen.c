@@ -26,7 +26,8 @@ static bool set_text(char *field, size_t size, const char *text)
     return true;
 }
 
-#define SET(field, text) set_text(field, sizeof(field), text)
+/* 1 when it has changed; a number, so that | may join several and all are made. */
+#define SET(field, text) (unsigned)set_text(field, sizeof(field), text)
 
 /* The row whose first field, a name, is `name`; made when it is new. NULL without memory. */
 static void *row_find(void **rows, size_t *count, size_t row_size, const char *name, bool make)
