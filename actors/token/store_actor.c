@@ -40,6 +40,19 @@ void store_job_free(struct store_job *job)
     free(job);
 }
 
+void store_share_unref(struct store_share *share)
+{
+    if (share == NULL || atomic_fetch_sub(&share->refs, 1) != 1)
+        return;
+    while (share->left != NULL) {
+        struct store_job *next = share->left->next;
+
+        store_job_free(share->left);
+        share->left = next;
+    }
+    free(share);
+}
+
 /* ---- looking for a newer record ------------------------------------------------------------- */
 
 static void look_at(void *arg, struct stored *stored)
@@ -168,6 +181,7 @@ static int store_start(void *state_, struct context *context, const void *config
 
     (void)context;
     state->config = *(const struct store_actor_config *)config;
+    atomic_fetch_add(&state->config.share->refs, 1);
     return 0;
 }
 
@@ -179,7 +193,7 @@ static void store_stop(void *state_, struct context *context)
     if (state->config.store == NULL)
         return;
     state->config.store->close(state->config.store);
-    atomic_store(state->config.closed, true);
+    store_share_unref(state->config.share);
 }
 
 static const struct actor_handler handlers[] = {

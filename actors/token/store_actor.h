@@ -6,7 +6,8 @@
  * the store works on between request and answer; nobody touches it meanwhile, and the message
  * carries its address only, so an answer never fails for lack of memory.
  *
- * The store actor closes the store when it ends, for only it knows that no call is running. */
+ * The store actor closes the store when it ends, for only it knows that no call is running; and of
+ * the two actors, the one that ends last frees the jobs that are left. */
 #pragma once
 
 #include <stdatomic.h>
@@ -66,15 +67,23 @@ struct store_job {
     struct store_job *next; /* of those in flight */
 };
 
+/* Between the TokenActor and the store actor. */
+struct store_share {
+    atomic_int refs;
+    struct store_job *left; /* set by the TokenActor at its end */
+};
+
 struct store_actor_config {
     struct store_port *store;
     int (*load_rules)(void *arg, const char *config_path, token_rule_sink rule, void *sink,
                       char *ret_why, size_t why_size);
     void *arg;
-    atomic_bool *closed; /* set when the store is closed and no job is looked at any more */
+    struct store_share *share;
 };
 
 extern const struct actor_ops store_actor_ops;
 
 struct store_job *store_job_new(enum store_job_kind kind);
 void store_job_free(struct store_job *job);
+/* The last of the two to do so frees it all. NULL is fine. */
+void store_share_unref(struct store_share *share);

@@ -438,7 +438,7 @@ static int start_store(struct token_state *state)
     struct store_actor_config config = {.store = state->config.store,
                                         .load_rules = state->config.load_rules,
                                         .arg = state->config.arg,
-                                        .closed = state->store_closed};
+                                        .share = state->share};
     struct spawn_options options = {.name = "store", .pinned = true, .link = true};
 
     return context_spawn(state->context, &store_actor_ops, &config, &options, &state->store);
@@ -453,8 +453,11 @@ static int token_start(void *state_, struct context *context, const void *config
     state->context = context;
     state->activity_ns = context_now_ns(context);
     token_step_init(&state->step, &state->config.tunables, token_act, state);
-    state->store_closed = calloc(1, sizeof(*state->store_closed));
-    error = state->store_closed != NULL ? token_inbox_new(state) : -ENOMEM;
+    state->share = calloc(1, sizeof(*state->share));
+    if (state->share == NULL)
+        return -ENOMEM;
+    state->share->refs = 1;
+    error = token_inbox_new(state);
     if (error != 0)
         return error;
     notes = state->config.store->open(state->config.store);
@@ -467,7 +470,6 @@ static int token_start(void *state_, struct context *context, const void *config
     return error != 0 ? error : turn_end(state);
 }
 
-/* Jobs that the store may still look at are left to it: that is a process's end, or a fault. */
 static void token_stop(void *state_, struct context *context)
 {
     struct token_state *state = state_;
@@ -476,15 +478,9 @@ static void token_stop(void *state_, struct context *context)
     token_inbox_close(state);
     if (!actor_id_is_set(state->store) && state->config.store != NULL)
         state->config.store->close(state->config.store);
-    if (state->store_closed != NULL && atomic_load(state->store_closed)) {
-        while (state->jobs != NULL) {
-            struct store_job *next = state->jobs->next;
-
-            store_job_free(state->jobs);
-            state->jobs = next;
-        }
-        free(state->store_closed);
-    }
+    if (state->share != NULL)
+        state->share->left = state->jobs;
+    store_share_unref(state->share);
     token_step_deinit(&state->step);
     free(state->rules);
     free(state->audit);

@@ -74,7 +74,7 @@ struct token_state {
 
     struct actor_id store;
     struct store_job *jobs; /* in flight */
-    atomic_bool *store_closed;
+    struct store_share *share;
     struct token_inbox *inbox;
     struct token_exchange *exchanges[STEP_PROFILES_MAX]; /* by profile; NULL: none */
 

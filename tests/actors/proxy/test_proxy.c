@@ -203,8 +203,7 @@ static void an_older_generation_is_never_handed_on(void **s)
                                                     .profile = proto_text("lab:me"),
                                                     .force = true})));
     assert_code(rig, tag, "copied_store"); /* and the keeper was told: it spends nothing */
-    runtime_free(rig->runtime);
-    rig->runtime = NULL;
+    rig_crash(rig);
     memory_disk_free(newer);
     rig_free(rig);
 }

@@ -107,10 +107,6 @@ static inline void script_gate(struct exchange_port *port, uint64_t id, bool ope
     call->open = open;
 }
 
-static inline void script_close(struct exchange_port *port)
-{
-    (void)port;
-}
 
 static inline void script_reach_gate(struct script_call *call)
 {
@@ -129,6 +125,17 @@ static inline void script_end(struct script_call *call, enum exchange_end end, l
     call->ended = true;
     call->request.done(call->request.arg, call->id, &result);
     assert_null(result.body);
+}
+
+/* Those that run end, as with a process; the owner may have gone before. */
+static inline void script_close(struct exchange_port *port)
+{
+    struct script *script = (struct script *)port;
+
+    for (size_t i = 0; i < script->count; i++)
+        if (!script->calls[i].ended)
+            script_end(&script->calls[i],
+                       script->calls[i].open ? EXCHANGE_UNKNOWN : EXCHANGE_NOT_SENT, 0, NULL);
 }
 
 /* What stands still is moved on; true: something was. */
@@ -436,12 +443,13 @@ static inline void rig_crash(struct rig *rig)
 {
     runtime_free(rig->runtime);
     rig->runtime = NULL;
+    script_close(&rig->script.port);
 }
 
 static inline void rig_free(struct rig *rig)
 {
     if (rig->runtime != NULL)
-        runtime_free(rig->runtime);
+        rig_crash(rig);
     memory_disk_free(rig->disk);
     free(rig);
 }
