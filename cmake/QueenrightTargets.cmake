@@ -31,6 +31,7 @@ target_compile_options(queenright_flags INTERFACE
   -Wvla                     # stack use must be visible
   -Wformat=2 -Wundef
   $<$<C_COMPILER_ID:GNU>:-Wimplicit-fallthrough> # clang does not read uthash.h's own comments
+  -UNDEBUG                  # asserts are for programmer errors, and kept in release
   -fno-strict-aliasing      # headers of messages are read in place
   -fstack-protector-strong
   # An actor embeds the one message that tells it the time; gcc has no word for that.
