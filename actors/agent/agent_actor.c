@@ -5,6 +5,7 @@
  *         agent_tell   -> done or refusal; forwarded to the session
  *         agent_info   -> agent_state
  *         agent_reconfigure -> done or refusal; from each session's next turn on
+ *         agent_drain  -> done when no session has a turn at work; asks are refused from then on
  *         session_state     from its sessions
  * Sends   journal_list to "journal", once: which sessions there are on disk
  * Owns    the session actors "AGENT/KEY", spawned when first spoken to, and at the start for those
@@ -27,6 +28,7 @@
 
 #define MAIN_SESSION "main"
 #define NAME_MAX_BYTES 64 /* of an actor, with NUL */
+#define TAG_DRAIN 1
 #define SECOND_NS 1000000000ull
 #define RESPAWN_MAX_NS (60 * SECOND_NS)
 
@@ -47,6 +49,9 @@ struct agent {
     size_t count;
     uint64_t last_number;
     uint64_t turns; /* of sessions that have ended */
+    bool draining;
+    size_t drains;           /* sessions that have not answered agent_drain yet */
+    struct request_id drain; /* who waits for them */
     char last_error[256];
 };
 
@@ -158,6 +163,9 @@ static int forward(struct agent *agent, struct context *context, struct proto_te
 
 static int on_agent_ask(struct agent *agent, struct context *context, const struct agent_ask *ask)
 {
+    if (agent->draining)
+        return actor_reply_refusal(context, "unavailable", "the agent is being stopped",
+                                   "try again soon");
     return forward(agent, context, ask->session);
 }
 
@@ -250,6 +258,46 @@ static int on_agent_reconfigure(struct agent *agent, struct context *context,
     return actor_reply_done(context, 1);
 }
 
+/* ---- draining ------------------------------------------------------------------------------ */
+
+static int drained(struct agent *agent, struct context *context)
+{
+    const struct done done = {0};
+    struct request_id drain = agent->drain;
+
+    if (agent->drains > 0 || drain.n == 0)
+        return 0;
+    agent->drain = (struct request_id){0};
+    context_answer(context, drain, actor_pack(done, &done)); /* or who waited has gone */
+    return 0;
+}
+
+static int on_agent_drain(struct agent *agent, struct context *context,
+                          const struct agent_drain *message)
+{
+    const struct request_options options = {
+        .tag = TAG_DRAIN, .deadline_ns = context_message(context)->deadline_ns};
+
+    if (agent->drain.n)
+        return actor_reply_refusal(context, "busy", "the agent is being drained already", "");
+    agent->draining = true;
+    agent->drain = context_defer(context);
+    for (struct session *session = agent->sessions; session; session = session->next) {
+        if (!actor_id_is_set(session->id))
+            continue;
+        agent->drains++;
+        context_request(context, session->id, actor_pack(agent_drain, message), &options);
+    }
+    return drained(agent, context);
+}
+
+static int on_done(struct agent *agent, struct context *context, const struct done *done)
+{
+    (void)done;
+    agent->drains--;
+    return drained(agent, context);
+}
+
 /* ---- restoring ----------------------------------------------------------------------------- */
 
 static int on_journal_names(struct agent *agent, struct context *context,
@@ -282,7 +330,10 @@ static int on_status(void *state, struct context *context, uint64_t tag,
 {
     struct agent *agent = state;
 
-    (void)context, (void)tag;
+    if (tag == TAG_DRAIN) {
+        agent->drains--;
+        return drained(agent, context);
+    }
     snprintf(agent->last_error, sizeof(agent->last_error), "the journal: %s",
              runtime_status_name(status));
     return 0;
@@ -368,6 +419,8 @@ ACTOR_HANDLER(agent_ask)
 ACTOR_HANDLER(agent_tell)
 ACTOR_HANDLER(agent_info)
 ACTOR_HANDLER(agent_reconfigure)
+ACTOR_HANDLER(agent_drain)
+ACTOR_HANDLER(done)
 ACTOR_HANDLER(session_state)
 ACTOR_HANDLER(journal_names)
 ACTOR_HANDLER(refusal)
@@ -377,6 +430,8 @@ static const struct actor_handler handlers[] = {
     ACTOR_ROW(agent_tell, FROM_ANYONE),
     ACTOR_ROW(agent_info, FROM_ANYONE),
     ACTOR_ROW(agent_reconfigure, FROM_LOCAL | FROM_NODE),
+    ACTOR_ROW(agent_drain, FROM_LOCAL | FROM_NODE),
+    ACTOR_ROW(done, FROM_ANSWER),
     ACTOR_ROW(session_state, FROM_LOCAL),
     ACTOR_ROW(journal_names, FROM_ANSWER),
     ACTOR_ROW(refusal, FROM_ANSWER),

@@ -161,13 +161,25 @@ void lane_admit(struct lane *lane, struct context *context, struct item *item)
     lane_report(lane, context);
 }
 
+static void answer_drain(struct lane *lane, struct context *context)
+{
+    const struct done done = {.count = lane->queue.count};
+    struct message *answer = lane->drain.n ? actor_pack(done, &done) : NULL;
+
+    if (answer)
+        context_answer(context, lane->drain, answer);
+    lane->drain = (struct request_id){0};
+}
+
 void lane_next(struct lane *lane, struct context *context)
 {
     struct item *item = lane->queue.first;
 
     if (lane->phase != LANE_IDLE || lane->paused)
         return;
-    if (!item)
+    if (lane->draining)
+        answer_drain(lane, context);
+    else if (!item)
         set_timer(lane, context, REST_AFTER_NS);
     else if (!item->writing)
         turn_begin(lane, context, item_queue_remove(&lane->queue, item));
@@ -223,6 +235,27 @@ void lane_abandon(struct lane *lane, struct context *context, struct item *item)
     else
         item_free(item_queue_remove(&lane->queue, item));
     lane_report(lane, context);
+}
+
+void lane_drain(struct lane *lane, struct context *context, struct request_id request)
+{
+    const struct refusal refusal = {.code = proto_text("unavailable"),
+                                    .why = proto_text("the agent is being stopped"),
+                                    .retry_after_ms = 2000};
+
+    lane->draining = true;
+    lane->drain = request;
+    for (struct item *item = lane->queue.first, *next; item; item = next) {
+        next = item->next;
+        if (item->kind != ITEM_ASK)
+            continue;
+        item_refuse(context, item, &refusal);
+        lane_abandon(lane, context, item);
+    }
+    if (lane->phase == LANE_COLD || lane->paused)
+        answer_drain(lane, context);
+    else
+        lane_next(lane, context);
 }
 
 /* ---- loading ------------------------------------------------------------------------------- */

@@ -91,6 +91,8 @@ struct lane {
     struct actor_id parent;
     enum lane_phase phase;
     bool paused; /* a disk that refuses: try again later */
+    bool draining;            /* no turn begins any more */
+    struct request_id drain; /* answered when none is at work */
     struct item_queue queue;
     struct restore restore; /* while LOADING */
     struct request_id load;
@@ -118,6 +120,8 @@ void lane_not_queued(struct lane *lane, struct context *context, uint64_t item,
                      const struct refusal *refusal);
 void lane_loaded(struct lane *lane, struct context *context, const struct journal_end *end);
 void lane_not_loaded(struct lane *lane, struct context *context, const struct refusal *refusal);
+/* No turn begins any more; who asked and waits is refused. */
+void lane_drain(struct lane *lane, struct context *context, struct request_id request);
 /* The asker of a waiting item gave up. */
 void lane_abandon(struct lane *lane, struct context *context, struct item *item);
 void lane_on_timer(struct lane *lane, struct context *context);

@@ -44,6 +44,10 @@ static int admit(struct lane *lane, struct context *context, struct item *item)
         item_free(item);
         return refuse(context, code, why, "");
     }
+    if (lane->draining && item->kind == ITEM_ASK) {
+        item_free(item);
+        return refuse(context, "unavailable", "the agent is being stopped", "try again soon");
+    }
     if (lane->queue.count >= lane->config->max_queued) {
         item_free(item);
         snprintf(why, sizeof(why), "%zu turns wait for %s already", lane->queue.count,
@@ -78,6 +82,14 @@ static int on_agent_reconfigure(struct lane *lane, struct context *context,
     agent_config_free(lane->config);
     lane->config = config;
     return actor_reply_done(context, 1);
+}
+
+static int on_agent_drain(struct lane *lane, struct context *context,
+                          const struct agent_drain *message)
+{
+    (void)message;
+    lane_drain(lane, context, context_defer(context));
+    return 0;
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */
@@ -306,6 +318,7 @@ static size_t describe(const void *state, char *ret_text, size_t size)
 ACTOR_HANDLER(agent_ask)
 ACTOR_HANDLER(agent_tell)
 ACTOR_HANDLER(agent_reconfigure)
+ACTOR_HANDLER(agent_drain)
 ACTOR_HANDLER(done)
 ACTOR_HANDLER(refusal)
 ACTOR_HANDLER(journal_line)
@@ -318,6 +331,7 @@ static const struct actor_handler handlers[] = {
     ACTOR_ROW(agent_ask, FROM_ANYONE),
     ACTOR_ROW(agent_tell, FROM_ANYONE),
     ACTOR_ROW(agent_reconfigure, FROM_LOCAL),
+    ACTOR_ROW(agent_drain, FROM_LOCAL),
     ACTOR_ROW(done, FROM_ANSWER),
     ACTOR_ROW(refusal, FROM_ANSWER),
     ACTOR_ROW(journal_line, FROM_ANSWER),

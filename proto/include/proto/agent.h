@@ -18,6 +18,9 @@
       "New instructions or models, from the next turn on. Answer: done.")                          \
     X(0x0308, session_state, SESSION_STATE_FIELDS,                                                 \
       "From a session to its agent, when something of this changed. In-process only.")             \
+    X(0x0309, agent_drain, AGENT_DRAIN_FIELDS,                                                     \
+      "Begin no turn any more, finish those at work. What is told is still queued, for the next "  \
+      "start. Answer: done, when no turn is at work.")                                             \
     X(0x0310, journal_append, JOURNAL_APPEND_FIELDS,                                               \
       "Append one line and sync it. Answer: done or refusal. In-process only.")                    \
     X(0x0311, journal_load, JOURNAL_LOAD_FIELDS,                                                   \
@@ -66,6 +69,7 @@
     F(u64, turns, "finished since start")                                                          \
     F(u64, waiting, "queued turns")                                                                \
     F(text, last_error, "of the last turn that failed; empty: none, or one went well since")
+#define AGENT_DRAIN_FIELDS(F) F(text, why, "for who is refused meanwhile")
 #define JOURNAL_APPEND_FIELDS(F)                                                                   \
     F(text, file, "path below the journal's root; its folders are made")                           \
     F(text, line, "one line of JSON, without newline")

@@ -174,7 +174,7 @@ static const struct actor_ops model_ops = {.name = "model",
 
 /* ---- the asker ----------------------------------------------------------------------------- */
 
-enum { ORDER_ASK = 0xff10, ORDER_TELL, ORDER_GIVE_UP, ORDER_CREDIT };
+enum { ORDER_ASK = 0xff10, ORDER_TELL, ORDER_DRAIN, ORDER_GIVE_UP, ORDER_CREDIT };
 
 struct order {
     uint64_t tag;
@@ -216,6 +216,7 @@ static int obey(void *state, struct context *context, const void *body)
                                     .text = proto_text(order->text),
                                     .from = proto_text("user"),
                                     .path = proto_text(order->path)};
+    const struct agent_drain drain = {.why = proto_text("a test")};
     const struct request_options options = {.tag = order->tag,
                                             .credit = asker->swarm->credit,
                                             .ret_request = &asker->requests[order->tag]};
@@ -227,6 +228,8 @@ static int obey(void *state, struct context *context, const void *body)
         return context_request(context, agent, actor_pack(agent_ask, &ask), &options);
     case ORDER_TELL:
         return context_request(context, agent, actor_pack(agent_tell, &tell), &options);
+    case ORDER_DRAIN:
+        return context_request(context, agent, actor_pack(agent_drain, &drain), &options);
     case ORDER_GIVE_UP:
         context_cancel(context, asker->requests[order->tag]);
         return 0;
@@ -296,6 +299,7 @@ ACTOR_HANDLER(refusal)
 static const struct actor_handler asker_handlers[] = {
     {ORDER_ASK, FROM_LOCAL, "order", NULL, obey},
     {ORDER_TELL, FROM_LOCAL, "order", NULL, obey},
+    {ORDER_DRAIN, FROM_LOCAL, "order", NULL, obey},
     {ORDER_GIVE_UP, FROM_LOCAL, "order", NULL, obey},
     {ORDER_CREDIT, FROM_LOCAL, "order", NULL, obey},
     {MSG_done, FROM_ANSWER, "done", &done_schema, handle_told},
@@ -427,6 +431,14 @@ void swarm_tell(struct swarm *swarm, uint64_t tag, const char *agent, const char
     const struct order order = order_of(tag, agent, text, "", "");
 
     give_order(swarm, ORDER_TELL, &order);
+}
+
+void swarm_drain(struct swarm *swarm, uint64_t tag, const char *agent)
+{
+    const struct order order = order_of(tag, agent, "", "", "");
+
+    give_order(swarm, ORDER_DRAIN, &order);
+    swarm_run(swarm);
 }
 
 void swarm_give_up(struct swarm *swarm, uint64_t tag)

@@ -54,6 +54,7 @@ void swarm_ask_as(struct swarm *swarm, uint64_t tag, const char *agent, const ch
                   const char *session, const char *path);
 void swarm_run(struct swarm *swarm);
 void swarm_release(struct swarm *swarm); /* what the model holds */
+void swarm_drain(struct swarm *swarm, uint64_t tag, const char *agent);
 void swarm_give_up(struct swarm *swarm, uint64_t tag);
 void swarm_give_credit(struct swarm *swarm, uint64_t tag, uint32_t parts);
 

@@ -403,6 +403,33 @@ static void a_session_at_rest_forgets_and_reads_again(void **state)
     assert_non_null(strstr(swarm->last_input, "remember the bees"));
 }
 
+static void a_drained_agent_finishes_its_turn_and_begins_no_other(void **state)
+{
+    struct swarm *swarm = *state;
+
+    swarm_ask(swarm, 1, "atlas", "hold");
+    swarm_run(swarm);
+    swarm_ask(swarm, 2, "atlas", "waits");
+    swarm_run(swarm);
+    swarm_drain(swarm, 3, "atlas");
+    expect(swarm, 2, "refusal", "unavailable");
+    assert_null(swarm_note(swarm, 3));
+    swarm_ask(swarm, 4, "atlas", "too late");
+    swarm_tell(swarm, 5, "atlas", "for the next start");
+    swarm_run(swarm);
+    expect(swarm, 4, "refusal", "unavailable");
+    expect(swarm, 5, "done", "");
+    swarm_release(swarm);
+    expect(swarm, 1, "answer", "released");
+    expect(swarm, 3, "done", "");
+    assert_int_equal(swarm->model_calls, 1);
+    swarm_drain(swarm, 6, "nova"); /* has nothing to do */
+    expect(swarm, 6, "done", "");
+    restart(swarm);
+    assert_int_equal(swarm->model_calls, 2);
+    assert_non_null(strstr(swarm->last_input, "for the next start"));
+}
+
 static void a_bad_session_key_is_refused(void **state)
 {
     struct swarm *swarm = *state;
@@ -445,6 +472,7 @@ int main(void)
         IN_SWARM(a_full_disk_refuses_turns_and_spends_nothing),
         IN_SWARM(a_told_text_waits_for_room_on_the_disk),
         IN_SWARM(a_session_at_rest_forgets_and_reads_again),
+        IN_SWARM(a_drained_agent_finishes_its_turn_and_begins_no_other),
         IN_SWARM(a_bad_session_key_is_refused),
     };
 
