@@ -114,7 +114,7 @@ static bool is_token(const char *text, size_t length)
 
 /* False: there is something under that key, and it cannot be kept. */
 static bool read_token(const json_t *root, const char *key, const struct secret_memory *memory,
-                       struct secret **ret_secret)
+                       struct token_answer *answer, struct secret **ret_secret)
 {
     const json_t *value = json_object_get(root, key);
     if (value == NULL || json_is_null(value) ||
@@ -125,6 +125,7 @@ static bool read_token(const json_t *root, const char *key, const struct secret_
         return false;
     }
     *ret_secret = secret_new_in(memory, json_string_value(value), json_string_length(value));
+    answer->no_memory |= *ret_secret == NULL;
     return *ret_secret != NULL;
 }
 
@@ -198,9 +199,9 @@ static bool read_tokens(const struct provider_rule *rule, const json_t *root,
                         const struct secret_memory *memory, int64_t now_ms,
                         struct token_answer *answer)
 {
-    if (!read_token(root, "access_token", memory, &answer->access) ||
-        !read_token(root, "refresh_token", memory, &answer->refresh) ||
-        !read_token(root, "id_token", memory, &answer->id_token)) {
+    if (!read_token(root, "access_token", memory, answer, &answer->access) ||
+        !read_token(root, "refresh_token", memory, answer, &answer->refresh) ||
+        !read_token(root, "id_token", memory, answer, &answer->id_token)) {
         return false;
     }
     answer->expires_at_ms = answer->access == NULL ? 0 : read_expiry(rule, root, answer, now_ms);
@@ -260,7 +261,9 @@ enum token_outcome token_answer_parse(const struct provider_rule *rule, long htt
     *answer = (struct token_answer){0};
     json_t *root = NULL;
     if (secret_length(body) > 0 && secret_length(body) <= ANSWER_MAX) {
-        root = bounded_json_load(secret_data(body), secret_length(body), NULL);
+        json_error_t error = {0};
+        root = bounded_json_load(secret_data(body), secret_length(body), &error);
+        answer->no_memory = root == NULL && error.text[0] == '\0'; /* a bad text has a reason */
     }
     if (json_is_object(root)) {
         read_error_code(root, answer->error_code);

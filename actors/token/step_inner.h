@@ -38,6 +38,8 @@ const char *policy_obstacle(const struct token_step *step, const struct profile 
 uint64_t policy_allowed_at(const struct token_step *step, const struct profile *profile);
 /* After an unknown outcome: when the provider's rule allows to send n again. */
 uint64_t policy_resend_at(const struct token_step *step, const struct profile *profile);
+/* At the start: when a request found in an intent had ended for certain. */
+uint64_t policy_recovered_end(const struct token_step *step, const struct profile *profile);
 /* At the gate, the last moment: may n be spent now? */
 bool policy_may_open(const struct token_step *step, const struct profile *profile);
 /* Account-wide cooling at work, or NULL. */

@@ -257,6 +257,12 @@ static uint64_t last_sent(const struct token_step *step, const struct profile *p
     return min_u64(boot_time(step, profile->intent.wall_ms), step_now(step));
 }
 
+uint64_t policy_recovered_end(const struct token_step *step, const struct profile *profile)
+{
+    return min_u64(step_now(step), last_sent(step, profile) +
+                                       step->tunables.exchange_timeout_ms * MS_NS);
+}
+
 uint64_t policy_resend_at(const struct token_step *step, const struct profile *profile)
 {
     uint64_t drain_ns = step->tunables.drain_ms * MS_NS, drained, dead;
@@ -266,7 +272,7 @@ uint64_t policy_resend_at(const struct token_step *step, const struct profile *p
         return 0;
     if (rotation == ROTATION_GRACE && in_grace(step, profile))
         return 0;
-    drained = last_sent(step, profile) + drain_ns;
+    drained = profile->ended_ns + drain_ns;
     if (profile->credential.access == NULL || profile->access_rejected)
         return drained;
     dead = unusable_at(profile);

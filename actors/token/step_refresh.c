@@ -63,6 +63,7 @@ static void end_unknown(struct token_step *step, struct profile *profile, const 
     char why[160];
 
     snprintf(why, sizeof(why), "%.150s", text); /* text may lie in what is forgotten */
+    profile->ended_ns = step_now(step);
     forget_answer(profile);
     profile->phase = PHASE_NONE;
     profile->failures++;
@@ -104,6 +105,7 @@ static void take_next(struct token_step *step, struct profile *profile)
     profile->has_next = false;
     profile->refreshes++;
     profile->refreshed_at_ms = step->event->wall_ms;
+    profile->refreshed_ns = step_now(step);
     profile->waited = profile->waited_now;
     profile->waited_now = 0;
 }
@@ -457,6 +459,8 @@ void refresh_recover(struct token_step *step, struct profile *profile, struct st
         stored->intent.attempt > 1 || stored->answer.attempt != stored->intent.attempt;
     if (profile->maybe_spent_before)
         profile->intent_before = stored->intent;
+    /* The request ended with the process that sent it, at the latest now; or by its time limit. */
+    profile->ended_ns = policy_recovered_end(step, profile);
     profile_fault(step, profile, FAULT_UNKNOWN, "found at the start");
     if (!stored->has_answer || !stored->answer.complete ||
         stored->answer.generation != profile->credential.generation)

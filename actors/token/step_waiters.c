@@ -301,13 +301,13 @@ static void on_quota(struct token_step *step, struct profile *profile,
 static void on_get(struct token_step *step, struct profile *profile, struct waiter *waiter)
 {
     const struct token_event *event = step->event;
-    int64_t age_ms = event->wall_ms - profile->refreshed_at_ms;
 
     waiter->min_valid_ms = event->min_valid_ms;
     /* A herd of forced requests is one: who comes just after the refresh gets that one. */
-    waiter->newer = event->force &&
-                    !(profile->refreshed_at_ms != 0 && age_ms >= 0 &&
-                      (uint64_t)age_ms < step->tunables.force_interval_ms);
+    waiter->newer =
+        event->force && (profile->refreshes == 0 ||
+                         event->now_ns - profile->refreshed_ns >=
+                             step->tunables.force_interval_ms * MS_NS);
 }
 
 static void on_watch(struct token_step *step, struct profile *profile, struct waiter *waiter)

@@ -414,6 +414,8 @@ void token_parse(struct token_state *state, const struct token_action *action)
                                          context_wall_ms(state->context), &answer);
     snprintf(pending.text, sizeof(pending.text), "%s",
              pending.outcome == OUTCOME_TERMINAL ? answer.error_code : answer.why);
+    if (answer.no_memory)
+        pending.error = -ENOMEM;
     if (pending.outcome != OUTCOME_ROTATED && pending.outcome != OUTCOME_KEPT) {
         token_answer_deinit(&answer);
         token_pend(state, pending);

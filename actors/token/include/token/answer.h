@@ -17,6 +17,8 @@ struct token_answer {
     char account[128];              /* the rule's account claim, from the access or id token */
     char error_code[64];            /* lower case: error.code, else error, else code */
     char why[192];                  /* for people: what the outcome rests on; no secrets */
+    bool no_memory;                 /* it could not be read for lack of memory: UNKNOWN means
+                                     * nothing, parse it again */
 };
 
 /* Always fills *ret_answer; for OUTCOME_UNKNOWN and later kinds its secrets are NULL.

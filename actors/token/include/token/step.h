@@ -131,6 +131,8 @@ struct profile {
     struct intent intent_before; /* as it was before the attempt in flight */
     struct intent intent_new;    /* of the attempt in flight, not yet durable */
 
+    uint64_t ended_ns; /* when the latest request of unknown outcome had surely left our hands */
+
     unsigned failures;    /* in a row, for the backoff */
     uint64_t retry_at_ns; /* nothing is tried before */
     uint64_t expires_ns;  /* of the access token on the boot clock; 0: unknown or never */
@@ -155,7 +157,7 @@ struct profile {
     uint64_t visible; /* digest of what the version stands for */
     uint64_t timer_ns; /* as set; 0: none */
 
-    uint64_t refreshes, waited, waited_now, grants;
+    uint64_t refreshes, waited, waited_now, grants, refreshed_ns;
     int64_t refreshed_at_ms;
 };
 
