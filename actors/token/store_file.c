@@ -138,10 +138,12 @@ static int file_open(struct store_port *port)
     return store_open_all(store);
 }
 
-/* Creates, preallocates and syncs one file; it stays open. */
+/* Creates, preallocates and syncs one file; it stays open. What stands there already and is no
+ * known attempt is a leftover that could not be removed; before load nothing is known. */
 static int reserve_file(struct store_file *store, const char *name, off_t size)
 {
-    int fd = store_open_file(store, name, O_WRONLY | O_CREAT | O_EXCL);
+    int fd = store->is_loaded ? store_create_file(store, name)
+                              : store_open_file(store, name, O_WRONLY | O_CREAT | O_EXCL);
     if (fd < 0) {
         return fd;
     }
@@ -161,6 +163,10 @@ static int file_reserve(struct store_port *port, const struct credential *creden
 {
     struct store_file *store = store_of(port);
     struct slot *slot = slot_get(store, credential->profile);
+    if (reservation_find(slot, credential->generation, attempt) != NULL) {
+        return store_fail(store, -EEXIST, "attempt %" PRIu32 " of %s was made already", attempt,
+                          credential->profile);
+    }
     struct reservation *reservation = calloc(1, sizeof(*reservation));
     if (slot == NULL || reservation == NULL) {
         free(reservation);
@@ -285,11 +291,11 @@ static int write_next(struct store_file *store, struct slot *slot, uint64_t gene
     return fd < 0 ? fd : store_fill_file(store, fd, ret_name, bytes, size);
 }
 
-/* A record that could not be read is kept beside the new one, for people. */
-static int move_bad_aside(struct store_file *store, struct slot *slot)
+/* A record that load could not read is kept beside the new one, for people. */
+static int move_bad_aside(struct store_file *store, const struct slot *slot)
 {
     char name[STORE_NAME_MAX], aside[STORE_NAME_MAX + 8];
-    if (!slot->is_bad) {
+    if (slot->has_record || !store->is_loaded) {
         return 0;
     }
     record_name(slot->base, name);
@@ -298,7 +304,6 @@ static int move_bad_aside(struct store_file *store, struct slot *slot)
     if (error < 0 && error != -ENOENT) {
         return store_fail(store, error, "cannot move the damaged %s aside", name);
     }
-    slot->is_bad = false;
     return 0;
 }
 
@@ -338,6 +343,7 @@ static int file_write_record(struct store_port *port, const struct credential *c
     error = error < 0 ? error : move_bad_aside(store, slot);
     error = error < 0 ? error : store_rename_over(store, next, record);
     if (error < 0) {
+        store->disk->unlink(store->disk, store->dir_fd, next); /* the next try makes its own */
         return error;
     }
     slot->has_record = true;

@@ -32,7 +32,6 @@ struct slot {
     char base[STORE_NAME_MAX / 2]; /* start of its file names */
     uint64_t generation;           /* of the record on disk */
     bool has_record;
-    bool is_bad; /* a record that cannot be read stands there: it is moved aside, not replaced */
     struct reservation *reservations;
 };
 
@@ -48,6 +47,7 @@ struct store_file {
     uint8_t store_id[16];
     int dir_fd;
     int lock_fd;
+    bool is_loaded; /* all attempts on disk are known */
     struct slot *slots;
     char why[512];
 
@@ -84,7 +84,7 @@ int store_create_file(struct store_file *store, const char *name);
 /* Writes and syncs an open file and closes it whatever comes; removes it on failure. */
 int store_fill_file(struct store_file *store, int fd, const char *name, const void *bytes,
                     size_t size);
-/* Renames and syncs the directory. */
+/* Renames and syncs the directory. On failure `from` stays: it may be the only one there is. */
 int store_rename_over(struct store_file *store, const char *from, const char *to);
 /* A whole new file under `name`, by way of `name`.new. */
 int store_replace_file(struct store_file *store, const char *name, const void *bytes, size_t size);

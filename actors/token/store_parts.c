@@ -137,6 +137,9 @@ int store_open_file(struct store_file *store, const char *name, int flags)
     int error = check_file(store, fd, name);
     if (error < 0) {
         store->disk->close(store->disk, fd);
+        if ((flags & O_EXCL) != 0) { /* made just now */
+            store->disk->unlink(store->disk, store->dir_fd, name);
+        }
         return error;
     }
     return fd;
@@ -195,12 +198,8 @@ int store_fill_file(struct store_file *store, int fd, const char *name, const vo
 int store_rename_over(struct store_file *store, const char *from, const char *to)
 {
     int error = store->disk->rename(store->disk, store->dir_fd, from, to);
-    if (error < 0) {
-        store_fail(store, error, "cannot rename %s to %s", from, to);
-        store->disk->unlink(store->disk, store->dir_fd, from);
-        return error;
-    }
-    return store_sync_dir(store);
+    return error < 0 ? store_fail(store, error, "cannot rename %s to %s", from, to)
+                     : store_sync_dir(store);
 }
 
 int store_replace_file(struct store_file *store, const char *name, const void *bytes, size_t size)

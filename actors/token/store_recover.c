@@ -126,17 +126,33 @@ static int read_credential(struct store_file *store, const char *name, const cha
 
 /* ---- un-renamed records ---- */
 
-/* Generation of a record's file, 0 without one. Negative: there is one that cannot be read. */
-static int record_generation(struct store_file *store, const char *base, uint64_t *ret_generation)
+/* Whether an error speaks of what the file holds, not of reading it. */
+static bool is_verdict(int error)
 {
-    char name[STORE_NAME_MAX];
+    return error == -ENODATA || error == -EBADMSG || error == -EKEYREJECTED ||
+           error == -EPROTONOSUPPORT;
+}
+
+/* Generation of a record's file, 0 without one. One that is damaged is moved aside: what is whole
+ * beside it is better than nothing. */
+static int record_generation(struct recovery *recovery, const char *base, uint64_t *ret_generation)
+{
+    struct store_file *store = recovery->store;
+    char name[STORE_NAME_MAX], aside[STORE_NAME_MAX + 8];
     struct credential credential;
     record_name(base, name);
     int error = read_credential(store, name, base, &credential);
     if (error == 0) {
         *ret_generation = credential.generation;
         credential_deinit(&credential);
-    } else if (error == -ENOENT) {
+        return 0;
+    }
+    if (error == -ENODATA || error == -EBADMSG) {
+        report(recovery, name, store->why);
+        snprintf(aside, sizeof(aside), "%s.bad", name);
+        error = store_rename_over(store, name, aside);
+    }
+    if (error == 0 || error == -ENOENT) {
         *ret_generation = 0;
         error = 0;
     }
@@ -161,12 +177,12 @@ static int finish_next(struct recovery *recovery, const char *name, const char *
         char record[STORE_NAME_MAX];
         credential_deinit(&next);
         record_name(base, record);
-        error = record_generation(store, base, &stored);
-        if (error < 0) { /* reported with the records; which of the two is right, a person says */
-            return error == -ENOMEM ? error : 0;
+        error = record_generation(recovery, base, &stored);
+        if (is_verdict(error) || error == -EPERM || error == -ELOOP) {
+            return 0; /* reported with the records; which of the two is right, a person says */
         }
-        if (generation > stored) {
-            return store_rename_over(store, name, record);
+        if (error < 0 || generation > stored) {
+            return error < 0 ? error : store_rename_over(store, name, record);
         }
     } else if (error != -ENODATA && error != -EBADMSG) {
         return error;
@@ -216,7 +232,7 @@ static int read_intent(struct recovery *recovery, const char *base, uint64_t gen
             error = -EBADMSG;
         }
     }
-    if (error < 0 && error != -ENODATA && error != -ENOMEM) {
+    if (error != -ENODATA && (is_verdict(error) || error == -EPERM || error == -ELOOP)) {
         char why[sizeof(store->why) + 32];
         snprintf(why, sizeof(why), "%s; it counts as sent",
                  store->why[0] == '\0' ? store_unseal_why(error) : store->why);
@@ -244,7 +260,7 @@ static int read_answer(struct recovery *recovery, const char *base, uint64_t gen
             error = error < 0 ? error : -EBADMSG;
         }
     }
-    if (error < 0 && error != -ENODATA && error != -ENOENT && error != -ENOMEM) {
+    if (error != -ENODATA && (is_verdict(error) || error == -EPERM || error == -ELOOP)) {
         report(recovery, name, recovery->store->why);
         error = -ENODATA;
     }
@@ -352,12 +368,12 @@ static int load_record(struct recovery *recovery, const char *name)
     char base[STORE_NAME_MAX];
     snprintf(base, sizeof(base), "%.*s", (int)(strlen(name) - strlen(".record")), name);
     int error = read_credential(store, name, base, &stored.credential);
-    if (error == -ENOMEM || error == -EIO) {
-        return error;
-    }
-    if (error < 0) {
+    if (is_verdict(error) || error == -EPERM || error == -ELOOP) {
         report(recovery, name, store->why);
         return 0;
+    }
+    if (error < 0) {
+        return error;
     }
     struct slot *slot = slot_get(store, stored.credential.profile);
     if (slot == NULL) {
@@ -398,5 +414,6 @@ int store_load(struct store_port *port, void *arg, void (*each)(void *arg, struc
         }
     }
     free(recovery.listing.files);
+    store->is_loaded = error == 0;
     return error;
 }

@@ -14,6 +14,12 @@ int temp_dir_make(char ret_path[TEMP_DIR_MAX])
     return mkdtemp(ret_path) == NULL ? -errno : 0;
 }
 
+int temp_dir_make_in_memory(char ret_path[TEMP_DIR_MAX])
+{
+    snprintf(ret_path, TEMP_DIR_MAX, "/dev/shm/queenright-test-XXXXXX");
+    return mkdtemp(ret_path) == NULL ? temp_dir_make(ret_path) : 0;
+}
+
 static int remove_one(const char *path, const struct stat *stat, int flag, struct FTW *walk)
 {
     (void)stat;

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_place.h"
+#include "token/credential.h"
+
+static int setup(void **state, int (*make)(char ret_path[TEMP_DIR_MAX]))
+{
+    struct store_place *place = calloc(1, sizeof(*place));
+    *state = place;
+    if (make(place->directory) < 0) {
+        return -1;
+    }
+    snprintf(place->credentials, sizeof(place->credentials), "%s/credentials", place->directory);
+    return 0;
+}
+
+int store_place_setup(void **state)
+{
+    return setup(state, temp_dir_make);
+}
+
+int store_place_setup_in_memory(void **state)
+{
+    return setup(state, temp_dir_make_in_memory);
+}
+
+int store_place_teardown(void **state)
+{
+    struct store_place *place = *state;
+    store_place_close(place);
+    stored_deinit(&place->loaded);
+    temp_dir_remove(place->directory);
+    free(place);
+    return 0;
+}
+
+int store_place_open(struct store_place *place)
+{
+    store_place_close(place);
+    place->store = store_file_new(&(struct store_file_options){.state_dir = place->directory,
+                                                               .disk = place->disk});
+    assert_non_null(place->store);
+    place->notes = place->store->open(place->store);
+    return place->notes;
+}
+
+void store_place_close(struct store_place *place)
+{
+    if (place->store != NULL) {
+        place->store->close(place->store);
+        place->store = NULL;
+    }
+}
+
+static void keep_loaded(void *arg, struct stored *stored)
+{
+    struct store_place *place = arg;
+    stored_deinit(&place->loaded);
+    place->loaded = *stored;
+    place->loaded_count++;
+}
+
+static void note_bad(void *arg, const char *file, const char *why)
+{
+    struct store_place *place = arg;
+    place->bad_count++;
+    snprintf(place->bad_file, sizeof(place->bad_file), "%s", file);
+    snprintf(place->bad_why, sizeof(place->bad_why), "%s", why);
+}
+
+void store_place_load(struct store_place *place)
+{
+    place->loaded_count = place->bad_count = 0;
+    stored_deinit(&place->loaded);
+    if (place->store->load(place->store, place, keep_loaded, note_bad) != 0) {
+        fail_msg("load: %s", place->store->why(place->store));
+    }
+}
+
+void store_place_restart(struct store_place *place)
+{
+    place->disk = NULL;
+    if (store_place_open(place) < 0) {
+        fail_msg("open: %s", place->store->why(place->store));
+    }
+    store_place_load(place);
+}
+
+struct credential store_credential(uint64_t generation)
+{
+    struct credential credential;
+    char text[64];
+    credential_init(&credential);
+    snprintf(credential.profile, sizeof(credential.profile), "lab:me");
+    snprintf(credential.provider, sizeof(credential.provider), "lab");
+    snprintf(credential.mode, sizeof(credential.mode), "oauth");
+    credential.generation = generation;
+    snprintf(text, sizeof(text), "refresh-%d", (int)generation);
+    credential.refresh = secret_new(text, strlen(text));
+    return credential;
+}
+
+int store_save(struct store_place *place, uint64_t generation)
+{
+    struct credential credential = store_credential(generation);
+    int error = place->store->write_record(place->store, &credential);
+    credential_deinit(&credential);
+    return error;
+}
+
+int store_reserve(struct store_place *place, uint64_t generation, uint32_t attempt)
+{
+    struct credential credential = store_credential(generation);
+    int error = place->store->reserve(place->store, &credential, attempt);
+    credential_deinit(&credential);
+    return error;
+}
+
+int store_intent(struct store_place *place, uint64_t generation, uint32_t attempt)
+{
+    struct credential credential = store_credential(generation);
+    struct intent intent = {.generation = generation, .attempt = attempt, .nonce = {1}};
+    int error = place->store->write_intent(place->store, &credential, &intent);
+    credential_deinit(&credential);
+    return error;
+}
+
+int store_answer(struct store_place *place, uint64_t generation, uint32_t attempt)
+{
+    struct credential credential = store_credential(generation);
+    struct answer answer = {.generation = generation, .attempt = attempt, .complete = true,
+                            .http_status = 200, .body = secret_new("answer", 6)};
+    int error = place->store->write_answer(place->store, &credential, &answer);
+    secret_free(answer.body);
+    credential_deinit(&credential);
+    return error;
+}
+
+int store_release(struct store_place *place, uint64_t generation, uint32_t attempt)
+{
+    struct credential credential = store_credential(generation);
+    int error = place->store->release(place->store, &credential, attempt);
+    credential_deinit(&credential);
+    return error;
+}
+
+static size_t scan(const struct store_place *place, const char *end, char *ret_name, size_t size)
+{
+    DIR *stream = opendir(place->credentials);
+    size_t count = 0;
+    assert_non_null(stream);
+    for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
+        size_t length = strlen(entry->d_name);
+        if (length >= strlen(end) && strcmp(entry->d_name + length - strlen(end), end) == 0) {
+            snprintf(ret_name, size, "%s", entry->d_name);
+            count++;
+        }
+    }
+    closedir(stream);
+    return count;
+}
+
+size_t store_count(const struct store_place *place, const char *end)
+{
+    char name[256];
+    return scan(place, end, name, sizeof(name));
+}
+
+void store_find(const struct store_place *place, const char *end, char *ret_path, size_t size)
+{
+    char name[256];
+    assert_true(scan(place, end, name, sizeof(name)) > 0);
+    snprintf(ret_path, size, "%s/%s", place->credentials, name);
+}
