@@ -124,6 +124,11 @@ static bool serve(struct server *server, int fd, const struct request *request, 
     const char *path = request->path;
     if (sscanf(path, "/stream/%u/%u/%d", &count, &size, &ms) == 3)
         return send_chunks(server, fd, count, size, ms);
+    if (sscanf(path, "/gather/%u", &count) == 1) {
+        while (atomic_load(&server->live_most) < count && !atomic_load(&server->stopping))
+            pause_ms(server, 20);
+        return send_chunks(server, fd, 10, 200, 1);
+    }
     if (strcmp(path, "/endless") == 0)
         return send_chunks(server, fd, UINT32_MAX, 4096, 0);
     if (strcmp(path, "/hang") == 0)

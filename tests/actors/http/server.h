@@ -4,6 +4,7 @@
  *
  *   /echo              the request's head and body, as text
  *   /stream/N/SIZE/MS  N chunks of SIZE bytes, one every MS ms
+ *   /gather/N          answers when N requests are open at once
  *   /endless           chunks without end, as fast as they are taken
  *   /hang              never answers
  *   /head              head of a body that never comes
