@@ -4,9 +4,11 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store_place.h"
 #include "token/credential.h"
@@ -179,4 +181,27 @@ void store_find(const struct store_place *place, const char *end, char *ret_path
     char name[256];
     assert_true(scan(place, end, name, sizeof(name)) > 0);
     snprintf(ret_path, size, "%s/%s", place->credentials, name);
+}
+
+void store_path(const struct store_place *place, const char *name, char *ret_path, size_t size)
+{
+    snprintf(ret_path, size, "%s/%s", place->credentials, name);
+}
+
+void store_write_bytes(const char *path, const void *bytes, size_t size, off_t at)
+{
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, size, at), size);
+    close(fd);
+}
+
+size_t store_read_bytes(const char *path, char *ret_bytes, size_t size)
+{
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    ssize_t got = read(fd, ret_bytes, size);
+    close(fd);
+    assert_true(got >= 0);
+    return (size_t)got;
 }

@@ -40,3 +40,8 @@ int store_release(struct store_place *place, uint64_t generation, uint32_t attem
  * none. */
 void store_find(const struct store_place *place, const char *end, char *ret_path, size_t size);
 size_t store_count(const struct store_place *place, const char *end);
+
+/* Of a file in the store by its name; bytes of any file. A fault fails the test. */
+void store_path(const struct store_place *place, const char *name, char *ret_path, size_t size);
+void store_write_bytes(const char *path, const void *bytes, size_t size, off_t at);
+size_t store_read_bytes(const char *path, char *ret_bytes, size_t size);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The audit log of the file store: one chain, over restarts, rotations and crashes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store_place.h"
+
+static void audit(struct store_place *place, const char *line)
+{
+    assert_int_equal(place->store->audit(place->store, line), 0);
+}
+
+static int verify(struct store_place *place)
+{
+    return store_file_audit_verify(place->store);
+}
+
+static void the_audit_log_is_a_chain_over_restarts(void **state)
+{
+    struct store_place *place = *state;
+    char path[256], bytes[4096];
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    audit(place, "login lab:me");
+    audit(place, "grant lab:me to atlas\nforged line"); /* stays one line */
+    assert_int_equal(store_place_open(place), 0);
+    audit(place, "save lab:me generation 8");
+    assert_int_equal(verify(place), 3);
+    store_path(place, "audit.log", path, sizeof(path));
+    size_t size = store_read_bytes(path, bytes, sizeof(bytes) - 1);
+    bytes[size] = '\0';
+    assert_non_null(strstr(bytes, "1 20"));
+    assert_non_null(strstr(bytes, " grant lab:me to atlas?forged line "));
+    char *save = strstr(bytes, "grant");
+    store_write_bytes(path, "GRANT", 5, save - bytes);
+    assert_int_equal(verify(place), -EBADMSG);
+    assert_non_null(strstr(place->store->why(place->store), "number 2"));
+}
+
+static void a_line_left_out_breaks_the_chain(void **state)
+{
+    struct store_place *place = *state;
+    char path[256], bytes[4096];
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    audit(place, "one");
+    audit(place, "two");
+    audit(place, "three");
+    store_place_close(place);
+    store_path(place, "audit.log", path, sizeof(path));
+    size_t size = store_read_bytes(path, bytes, sizeof(bytes) - 1);
+    bytes[size] = '\0';
+    char *second = strchr(bytes, '\n') + 1, *third = strchr(second, '\n') + 1;
+    size_t first_size = (size_t)(second - bytes), rest = size - (size_t)(third - bytes);
+    assert_int_equal(truncate(path, (off_t)first_size), 0);
+    store_write_bytes(path, third, rest, (off_t)first_size);
+    assert_int_equal(store_place_open(place), 0);
+    assert_int_equal(verify(place), -EBADMSG);
+}
+
+static void a_torn_line_is_ended_and_the_chain_goes_on(void **state)
+{
+    struct store_place *place = *state;
+    char path[256], bytes[4096];
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    audit(place, "one");
+    audit(place, "two");
+    store_place_close(place);
+    store_path(place, "audit.log", path, sizeof(path));
+    size_t size = store_read_bytes(path, bytes, sizeof(bytes));
+    assert_int_equal(truncate(path, (off_t)size - 10), 0);
+    assert_int_equal(store_place_open(place), 0);
+    audit(place, "three");
+    assert_int_equal(verify(place), 2);
+}
+
+static void a_long_log_is_rotated_and_still_one_chain(void **state)
+{
+    struct store_place *place = *state;
+    place->store = store_file_new(&(struct store_file_options){.state_dir = place->directory,
+                                                               .audit_rotate_bytes = 1000});
+    assert_int_equal(place->store->open(place->store), STORE_FRESH);
+    for (int i = 0; i < 40; i++) {
+        audit(place, "grant lab:me to nova");
+    }
+    assert_int_equal(verify(place), 40);
+    assert_int_equal(store_count(place, "audit.log.3"), 1);
+    for (int i = 0; i < 40; i++) {
+        audit(place, "grant lab:me to nova");
+    }
+    assert_in_range(verify(place), 40, 79); /* the oldest are gone; what is left holds */
+    assert_int_equal(store_count(place, "audit.log.5"), 0);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, store_place_setup, store_place_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_audit_log_is_a_chain_over_restarts),
+        TEST(a_line_left_out_breaks_the_chain),
+        TEST(a_torn_line_is_ended_and_the_chain_goes_on),
+        TEST(a_long_log_is_rotated_and_still_one_chain),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
