@@ -452,7 +452,6 @@ void refresh_recover(struct token_step *step, struct profile *profile, struct st
         stored->intent.generation != profile->credential.generation)
         return;
     profile->intent = stored->intent;
-    profile->attempt = stored->intent.attempt;
     profile->maybe_spent = true;
     /* What the answer says is true of its own attempt only. */
     profile->maybe_spent_before =

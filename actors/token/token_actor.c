@@ -444,6 +444,13 @@ static int start_store(struct token_state *state)
     return context_spawn(state->context, &store_actor_ops, &config, &options, &state->store);
 }
 
+/* The store is gone when the spawn has failed; this is the only chance to say what was wrong. */
+static void say_why(struct token_state *state)
+{
+    if (state->config.alarm != NULL && state->config.store->why != NULL)
+        state->config.alarm(state->config.arg, state->config.store->why(state->config.store));
+}
+
 static int token_start(void *state_, struct context *context, const void *config)
 {
     struct token_state *state = state_;
@@ -461,8 +468,10 @@ static int token_start(void *state_, struct context *context, const void *config
     if (error != 0)
         return error;
     notes = state->config.store->open(state->config.store);
-    if (notes < 0)
+    if (notes < 0) {
+        say_why(state);
         return notes;
+    }
     error = start_store(state);
     if (error == 0)
         error = load(state, notes);

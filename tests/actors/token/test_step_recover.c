@@ -44,6 +44,7 @@ static void a_complete_answer_found_is_parsed_and_finished_without_asking_again(
     bench_load_stored(bench, &stored);
     bench_ready(bench, 0);
     assert_int_equal(bench_count(bench, ACTION_PARSE), 1);
+    assert_non_null(bench_profile(bench, "lab:me")->answer.body);
     waiter = bench_ask(bench, "lab:me", 0, true);
     bench_parsed(bench, "lab:me", OUTCOME_ROTATED, "");
     bench_tell(bench, "lab:me", EVENT_RECORD_SAVED, 0);
@@ -215,6 +216,7 @@ static void needs_login_survives_a_restart(void **s)
     bench_load_stored(bench, &stored);
     bench_ready(bench, 0);
     assert_state(bench, "lab:me", "needs_login");
+    assert_false(bench_profile(bench, "lab:me")->maybe_spent);
     bench_pass(bench, 2 * BENCH_LIFE_MS);
     assert_int_equal(bench_count(bench, ACTION_RESERVE), 0);
     bench_free(bench);

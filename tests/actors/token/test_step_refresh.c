@@ -383,6 +383,45 @@ static void a_cut_answer_is_kept_and_its_outcome_is_unknown(void **s)
     bench_free(bench);
 }
 
+static void what_was_known_of_n_is_not_carried_over_to_n_plus_1(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_NONE, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    lose_answer(bench);
+    for (int i = 0; i < 6; i++) { /* the backoff grows */
+        bench_pass(bench, 60000);
+        bench_send(bench, "lab:me");
+        bench_exchanged(bench, "lab:me", EXCHANGE_UNKNOWN, 0);
+    }
+    bench_pass(bench, 60000);
+    bench_refresh(bench, "lab:me");
+    assert_int_equal(bench_profile(bench, "lab:me")->fault, FAULT_NONE);
+    bench_pass(bench, 6000);
+    waiter = bench_ask(bench, "lab:me", 0, true);
+    assert_int_equal(bench_last(bench, ACTION_RESERVE)->attempt, 1);
+    bench_tell(bench, "lab:me", EVENT_RESERVED, 0);
+    bench_exchanged(bench, "lab:me", EXCHANGE_NOT_SENT, 0);
+    assert_waiting(bench, waiter); /* a first failure again: the next try is near */
+    assert_int_equal(bench_profile(bench, "lab:me")->failures, 1);
+    bench_free(bench);
+}
+
+static void a_shut_gate_is_no_fault_of_the_network(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+
+    (void)s;
+    bench_ask(bench, "lab:me", 0, true);
+    bench_tell(bench, "lab:me", EVENT_RESERVED, 0);
+    bench_tell(bench, "lab:me", EVENT_GATE, 0);
+    bench_tell(bench, "lab:me", EVENT_INTENT_SAVED, -ENOSPC);
+    bench_exchanged(bench, "lab:me", EXCHANGE_NOT_SENT, 0);
+    assert_int_equal(bench_profile(bench, "lab:me")->fault, FAULT_STORE);
+    bench_free(bench);
+}
+
 /* ---- saving --------------------------------------------------------------------------------- */
 
 static void a_failed_save_keeps_n_plus_1_in_use_retries_and_alarms_by_promise_5(void **s)
@@ -407,6 +446,7 @@ static void a_failed_save_keeps_n_plus_1_in_use_retries_and_alarms_by_promise_5(
     bench_pass(bench, 40000);
     bench_tell(bench, "lab:me", EVENT_RECORD_SAVED, 0);
     assert_state(bench, "lab:me", "valid");
+    assert_int_equal(bench_profile(bench, "lab:me")->failures, 0);
     assert_int_equal(bench_last(bench, ACTION_WRITE_RECORD)->generation, 2);
     bench_free(bench);
 }
@@ -437,6 +477,7 @@ static void an_answer_that_cannot_be_sealed_is_still_parsed_and_saved(void **s)
     bench_send(bench, "lab:me");
     bench_exchanged(bench, "lab:me", EXCHANGE_ANSWERED, 200);
     bench_tell(bench, "lab:me", EVENT_ANSWER_SAVED, -EIO);
+    assert_int_equal(bench_profile(bench, "lab:me")->fault, FAULT_STORE);
     bench_parsed(bench, "lab:me", OUTCOME_ROTATED, "");
     bench_tell(bench, "lab:me", EVENT_RECORD_SAVED, 0);
     assert_granted(bench, waiter, 2);
@@ -487,6 +528,8 @@ int main(void)
         cmocka_unit_test(
             a_later_attempt_that_was_not_sent_does_not_clear_the_doubt_about_the_first),
         cmocka_unit_test(a_cut_answer_is_kept_and_its_outcome_is_unknown),
+        cmocka_unit_test(what_was_known_of_n_is_not_carried_over_to_n_plus_1),
+        cmocka_unit_test(a_shut_gate_is_no_fault_of_the_network),
         cmocka_unit_test(a_failed_save_keeps_n_plus_1_in_use_retries_and_alarms_by_promise_5),
         cmocka_unit_test(what_is_not_on_disk_is_never_spent),
         cmocka_unit_test(an_answer_that_cannot_be_sealed_is_still_parsed_and_saved),

@@ -20,6 +20,10 @@ static void sixty_four_waiters_make_one_refresh_by_promise_2(void **s)
         assert_granted(bench, waiters[i], 2);
     assert_int_equal(bench->spends, 1);
     assert_int_equal(bench_profile(bench, "lab:me")->waited, 64);
+    bench_pass(bench, 6000);
+    bench_ask(bench, "lab:me", 0, true);
+    bench_refresh(bench, "lab:me");
+    assert_int_equal(bench_profile(bench, "lab:me")->waited, 1);
     bench_free(bench);
 }
 

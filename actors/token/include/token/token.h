@@ -38,7 +38,9 @@ typedef void (*token_rule_sink)(void *sink, const struct provider_rule *rule,
                                 const char *api_origin);
 
 struct token_config {
-    struct store_port *store;       /* borrowed; opened and closed by the actor */
+    /* Given over: the actor opens it, and closes it (which frees it) at its end, also when its
+     * start fails. What was wrong with it goes to `alarm`. */
+    struct store_port *store;
     struct exchange_port *exchange; /* borrowed; closed by whoever made it, after the runtime */
     struct token_tunables tunables;
     uint8_t boot_id[16];            /* token_boot_id */
