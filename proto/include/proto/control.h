@@ -104,7 +104,9 @@
     F(text, swarms, "that it serves, comma-separated")                                             \
     F(text, config, "the file it runs on")
 #define SWARM_RELOAD_FIELDS(F) F(text, config, "path; empty: the one it was started with")
-#define SWARM_APPLY_FIELDS(F) F(text, config, "path of the accepted config")
+#define SWARM_APPLY_FIELDS(F)                                                                      \
+    F(text, config, "path of the accepted config")                                                 \
+    F(u64, step, "1: stop what no longer belongs here; 2: start and change the rest")
 #define SWARM_DOWN_FIELDS(F) F(u64, drain_ms, "time turns may take to finish; 0: the default")
 #define SWARM_STATUS_FIELDS(F) F(text, what, "empty")
 #define SWARM_PROCESS_FIELDS(F)                                                                    \
@@ -118,11 +120,7 @@
 #define SWARM_AGENT_FIELDS(F)                                                                      \
     F(text, agent, "")                                                                             \
     F(text, node, "")                                                                              \
-    F(text, models, "")                                                                            \
-    F(text, state, "")                                                                             \
-    F(u64, turns, "")                                                                              \
-    F(u64, waiting, "")                                                                            \
-    F(text, last_error, "")                                                                        \
+    F(text, models, "newline-separated, by preference")                                            \
     F(text, endpoint, "socket of its node")
 
 PROTO_DECLARE(control, CONTROL_MESSAGES)

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One question to a running process, from the command line: connect, ask, and turn whatever comes
+ * back into an exit code and words. Each function that returns an exit code has printed the reason
+ * when it is not 0. */
+#pragma once
+
+#include "actors/handler.h"
+#include "proto/system.h"
+#include "runtime/link.h"
+
+#define CALL_TIMEOUT_MS 30000
+
+/* 0, or an exit code after an error like "swarm five does not run". `what` names the other side
+ * for that message; `remedy` says what to do when nobody listens. */
+int call_open(const char *endpoint, const char *what, const char *remedy,
+              struct link_client **ret_client);
+
+typedef int (*call_part_fn)(void *arg, const struct message *part);
+
+/* Sends `schema`'s struct to the actor `to`. When the answer is of type `wanted`, *ret_answer (may
+ * be NULL) is the caller's to free and 0 is returned; refusals and statuses are printed. */
+int call_run(struct link_client *client, const char *to, const struct proto_schema *schema,
+             const void *question, uint64_t timeout_ms, call_part_fn on_part, void *arg,
+             uint32_t wanted, struct message **ret_answer);
+#define call_ask(client, to, name, question, timeout_ms, on_part, arg, wanted, ret_answer)         \
+    call_run(client, to, &name##_schema, (const struct name *){(question)}, timeout_ms, on_part,   \
+             arg, MSG_##wanted, ret_answer)
+
+/* The exit code for a refusal code, from one table. */
+int call_exit_of_refusal(const char *code);

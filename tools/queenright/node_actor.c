@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The node actor.
+ *
+ * Takes: swarm_apply (make the node as the accepted config says), swarm_down.
+ * Sends: swarm_join to the keeper; model_reconfigure and agent_reconfigure; agent_info when draining.
+ * Owns: which agents live here, and the second names of those that live elsewhere.
+ * Rules: (1) every agent of the swarm looks up by its id on every node; (2) an unchanged agent is
+ * not touched; (3) an agent that left has ended before its step is answered, so the node it moves
+ * to never runs it beside us; (4) no `up`, no node: when that link goes, this process ends. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "actors/handler.h"
+#include "queenright/node.h"
+#include "queenright/node_agents.h"
+#include "proto/agent.h"
+#include "proto/control.h"
+#include "proto/model.h"
+#include "proto/system.h"
+#include "proto/token.h"
+#include "runtime/link.h"
+
+#define DRAIN_POLL_NS 100000000ull
+#define ASK_NS 5000000000ull
+
+struct node_state {
+    char name[64];
+    char config_path[PATH_MAX];
+    struct config *config;
+    struct node_agents *agents;
+    struct request_id applying; /* step 1, until the agents that left have ended */
+    unsigned leaving;
+    struct request_id down;
+    uint64_t drain_until_ns;
+    unsigned asked, busy; /* of the round of agent_info that is out */
+    bool draining;
+};
+
+enum { TAG_IGNORED = 1, TAG_INFO, TAG_DRAIN, TAG_JOIN };
+
+static void ask(struct context *context, struct actor_id to, struct message *message, uint64_t tag)
+{
+    struct request_options options = {.deadline_ns = context_now_ns(context) + ASK_NS, .tag = tag};
+
+    if (message)
+        context_request(context, to, message, &options);
+}
+
+static void join_keeper(struct node_state *state, struct context *context)
+{
+    struct swarm_join join = {.swarm = proto_text(state->config->swarm),
+                              .config = proto_text(state->config_path),
+                              .pid = (uint64_t)getpid()};
+
+    ask(context, context_remote(context, "keeper", "token"), actor_pack(swarm_join, &join),
+        TAG_JOIN);
+}
+
+static void configure_model(struct node_state *state, struct context *context)
+{
+    char *models = config_models_json(state->config), *auth = config_auth_json(state->config);
+
+    if (models && auth) {
+        struct model_reconfigure message = {.models = proto_text(models),
+                                            .auth = proto_text(auth)};
+
+        ask(context, context_lookup(context, "model"), actor_pack(model_reconfigure, &message),
+            TAG_IGNORED);
+    }
+    free(models);
+    free(auth);
+}
+
+/* ---- a reload, in two steps ------------------------------------------------------------------ */
+
+static struct config *load_accepted(struct proto_text path, char *ret_path, char *ret_why,
+                                    size_t why_size)
+{
+    struct config_errors errors;
+    struct config *config = NULL;
+
+    if (!proto_text_copy(path, ret_path, PATH_MAX)) {
+        snprintf(ret_why, why_size, "the path is too long");
+        return NULL;
+    }
+    if (config_load(ret_path, &config, &errors) < 0) {
+        char *text = config_errors_text(&errors);
+
+        snprintf(ret_why, why_size, "%s", text ? text : "no memory");
+        free(text);
+        config = NULL;
+    }
+    config_errors_deinit(&errors);
+    return config;
+}
+
+static int apply_leave(struct node_state *state, struct context *context,
+                       const struct config *next)
+{
+    state->leaving = node_agents_leave(state->agents, context, next);
+    if (state->leaving == 0)
+        return actor_reply_done(context, 0);
+    state->applying = context_defer(context);
+    return 0;
+}
+
+static int apply_enter(struct node_state *state, struct context *context, struct config *next)
+{
+    int failed = node_agents_enter(state->agents, context, state->config, next);
+
+    config_free(state->config);
+    state->config = next;
+    configure_model(state, context);
+    join_keeper(state, context);
+    if (failed < 0)
+        return actor_reply_refusal(context, "internal", strerror(-failed),
+                                   "see the node's log for the agent that did not start");
+    return actor_reply_done(context, 0);
+}
+
+static int on_swarm_apply(struct node_state *state, struct context *context,
+                          const struct swarm_apply *message)
+{
+    char path[PATH_MAX], why[1024];
+    struct config *next;
+    int rc;
+
+    if (state->draining || state->applying.n)
+        return actor_reply_refusal(context, "busy", "this node is stopping or applying already",
+                                   "try again");
+    next = load_accepted(message->config, path, why, sizeof(why));
+    if (!next)
+        return actor_reply_refusal(context, "bad_config", why, "");
+    if (message->step == 2)
+        return apply_enter(state, context, next);
+    rc = apply_leave(state, context, next);
+    config_free(next);
+    return rc;
+}
+
+static int node_on_down(void *memory, struct context *context, struct actor_id who,
+                        enum exit_reason reason, int error)
+{
+    struct node_state *state = memory;
+
+    (void)reason;
+    (void)error;
+    if (!node_agents_left(state->agents, context, who) || state->leaving == 0)
+        return 0;
+    if (--state->leaving == 0 && state->applying.n) {
+        struct request_id request = state->applying;
+
+        state->applying = (struct request_id){0};
+        return context_answer(context, request, actor_pack(done, &((struct done){0})));
+    }
+    return 0;
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static int drain_finish(struct node_state *state, struct context *context)
+{
+    if (state->down.n)
+        context_answer(context, state->down, actor_pack(done, &((struct done){0})));
+    state->down = (struct request_id){0};
+    context_timer(context, 20000000, TAG_DRAIN); /* let the answer leave first */
+    return 0;
+}
+
+static void drain_ask(struct node_state *state, struct context *context)
+{
+    struct agent_info info = {0};
+
+    state->asked = state->busy = 0;
+    for (size_t i = 0; i < state->config->agent_count; i++) {
+        const struct config_agent *agent = &state->config->agents[i];
+
+        if (strcmp(agent->node, state->name) != 0)
+            continue;
+        state->asked++;
+        ask(context, context_lookup(context, agent->id), actor_pack(agent_info, &info), TAG_INFO);
+    }
+    if (state->asked == 0)
+        drain_finish(state, context);
+}
+
+static int drain_answered(struct node_state *state, struct context *context, bool busy)
+{
+    state->busy += busy;
+    if (state->asked == 0 || --state->asked > 0)
+        return 0;
+    if (state->busy == 0 || context_now_ns(context) >= state->drain_until_ns)
+        return drain_finish(state, context);
+    context_timer(context, DRAIN_POLL_NS, TAG_INFO);
+    return 0;
+}
+
+static int on_swarm_down(struct node_state *state, struct context *context,
+                         const struct swarm_down *message)
+{
+    if (state->draining)
+        return actor_reply_done(context, 0);
+    state->draining = true;
+    state->drain_until_ns = context_now_ns(context) + message->drain_ms * 1000000;
+    state->down = context_defer(context);
+    drain_ask(state, context);
+    return 0;
+}
+
+static int on_agent_state(struct node_state *state, struct context *context,
+                          const struct agent_state *message)
+{
+    return drain_answered(state, context,
+                          message->waiting > 0 || !proto_text_equal(message->state, "idle"));
+}
+
+static int node_on_timer(void *memory, struct context *context, uint64_t tag)
+{
+    struct node_state *state = memory;
+
+    if (tag == TAG_INFO)
+        drain_ask(state, context);
+    else if (tag == TAG_DRAIN)
+        runtime_stop(context_runtime(context));
+    return 0;
+}
+
+static int node_on_status(void *memory, struct context *context, uint64_t tag,
+                          enum runtime_status status)
+{
+    (void)status;
+    if (tag == TAG_INFO)
+        return drain_answered(memory, context, false);
+    return 0;
+}
+
+static int node_on_link(void *memory, struct context *context, const char *peer, bool up)
+{
+    struct node_state *state = memory;
+
+    if (strcmp(peer, "keeper") == 0 && up)
+        join_keeper(state, context);
+    if (strcmp(peer, "up") == 0 && !up)
+        runtime_stop(context_runtime(context));
+    return 0;
+}
+
+static int on_done(struct node_state *state, struct context *context, const struct done *message)
+{
+    (void)state;
+    (void)context;
+    (void)message;
+    return 0;
+}
+
+static int on_refusal(struct node_state *state, struct context *context,
+                      const struct refusal *message)
+{
+    if (context_tag(context) == TAG_INFO)
+        return drain_answered(state, context, false);
+    fprintf(stderr, "node %s: %.*s\n", state->name, (int)message->why.size, message->why.data);
+    return 0;
+}
+
+static int node_start(void *memory, struct context *context, const void *argument)
+{
+    const struct node_options *options = argument;
+    struct node_state *state = memory;
+
+    snprintf(state->name, sizeof(state->name), "%s", options->name);
+    snprintf(state->config_path, sizeof(state->config_path), "%s", options->config_path);
+    state->config = options->config;
+    state->agents = node_agents_new(options->name, options->agents);
+    if (!state->agents)
+        return -ENOMEM;
+    context_watch_links(context);
+    configure_model(state, context);
+    return node_agents_enter(state->agents, context, NULL, state->config);
+}
+
+static void node_stop(void *memory, struct context *context)
+{
+    struct node_state *state = memory;
+
+    (void)context;
+    node_agents_free(state->agents);
+    config_free(state->config);
+}
+
+ACTOR_HANDLER(swarm_apply)
+ACTOR_HANDLER(swarm_down)
+ACTOR_HANDLER(agent_state)
+ACTOR_HANDLER(done)
+ACTOR_HANDLER(refusal)
+
+static const struct actor_handler handlers[] = {
+    ACTOR_ROW(swarm_apply, FROM_NODE),
+    ACTOR_ROW(swarm_down, FROM_NODE),
+    ACTOR_ROW(agent_state, FROM_ANSWER),
+    ACTOR_ROW(done, FROM_ANSWER),
+    ACTOR_ROW(refusal, FROM_ANSWER),
+    ACTOR_ROW_END,
+};
+
+const struct actor_ops node_actor_ops = {
+    .name = "node",
+    .state_size = sizeof(struct node_state),
+    .decode = proto_unpack,
+    .handlers = handlers,
+    .start = node_start,
+    .stop = node_stop,
+    .on_status = node_on_status,
+    .on_timer = node_on_timer,
+    .on_down = node_on_down,
+    .on_link = node_on_link,
+};

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The actor "swarm" of the process that `queenright up` is: it supervises the node processes, is
+ * where a reload is decided, and ends the swarm. */
+#pragma once
+
+#include <limits.h>
+
+#include "queenright/config.h"
+#include "queenright/paths.h"
+#include "runtime/runtime.h"
+
+struct swarm_options {
+    struct config *config; /* taken */
+    const struct paths *paths;
+    const char *source;    /* absolute path of the operator's file; "" for the practice swarm */
+    int signal_fd;         /* SIGINT, SIGTERM, SIGHUP; -1: none */
+    void *arg;
+    void (*on_ready)(void *arg); /* once: every node has answered */
+    /* A line for people: a process came up or went, a reload, the end. */
+    void (*on_event)(void *arg, const char *line);
+};
+
+extern const struct actor_ops swarm_actor_ops;
+
+/* Writes the accepted config where the nodes and the keeper read it. 0 or negative errno. */
+int swarm_accept(const struct paths *paths, const struct config *config, char *ret_path,
+                 size_t size);
