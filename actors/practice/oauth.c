@@ -25,7 +25,7 @@ void token_refuse(struct request *request, unsigned status, const char *error,
                                                   "error_description", description));
 }
 
-json_t *token_answer(struct practice *practice, struct login *login, bool with_refresh,
+json_t *practice_token_answer(struct practice *practice, struct login *login, bool with_refresh,
                      size_t padding)
 {
     struct access_terms terms = {
@@ -59,7 +59,7 @@ json_t *token_answer(struct practice *practice, struct login *login, bool with_r
 static void answer_tokens(struct request *request, struct login *login, bool with_refresh,
                           enum practice_fault fault)
 {
-    json_t *answer = token_answer(request->practice, login, with_refresh,
+    json_t *answer = practice_token_answer(request->practice, login, with_refresh,
                                   fault == PRACTICE_HUGE_TOKEN ? HUGE_TOKEN_BYTES : 0);
     if (answer != NULL && fault == PRACTICE_NO_EXPIRES_IN)
         json_object_del(answer, "expires_in");

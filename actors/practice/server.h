@@ -127,5 +127,5 @@ bool authorize_verifies(const struct auth_code *code, const char *verifier);
 void token_refuse(struct request *request, unsigned status, const char *error,
                   const char *description);
 /* {access_token, refresh_token, expires_in, ...}; NULL: no memory. `padding` as access_terms. */
-json_t *token_answer(struct practice *practice, struct login *login, bool with_refresh,
+json_t *practice_token_answer(struct practice *practice, struct login *login, bool with_refresh,
                      size_t padding);

@@ -84,7 +84,7 @@ void page_login(struct practice *practice, struct request *request)
         return;
     }
     struct login *login = login_new(practice, request);
-    json_t *answer = login ? token_answer(practice, login, true, 0) : NULL;
+    json_t *answer = login ? practice_token_answer(practice, login, true, 0) : NULL;
     if (answer == NULL)
         return;
     if (form == NULL)

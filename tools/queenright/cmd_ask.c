@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "proto/agent.h"
-#include "queenright/call.h"
+#include "queenright/client.h"
 #include "queenright/commands.h"
 #include "queenright/swarms.h"
 
@@ -68,7 +68,7 @@ static int turn(struct link_client *client, const char *agent, const char *sessi
                             .from = proto_text("user")};
     struct agent_answer answer;
     struct message *message;
-    int code = call_ask(client, agent, agent_ask, &ask, TURN_TIMEOUT_MS, on_delta, &stream,
+    int code = client_ask(client, agent, agent_ask, &ask, TURN_TIMEOUT_MS, on_delta, &stream,
                         agent_answer, &message);
 
     if (code != 0) {
@@ -104,7 +104,7 @@ static int open_agent(const struct command_call *call, char *ret_agent, size_t s
     if (agent) {
         snprintf(ret_agent, size, "%s", agent->name);
         snprintf(what, sizeof(what), "node %s, where %s lives,", agent->node, agent->name);
-        code = call_open(agent->endpoint, what, "queenright status", ret_client);
+        code = client_open(agent->endpoint, what, "queenright status", ret_client);
     } else {
         code = EXIT_CODE_FAILED;
     }

@@ -10,7 +10,7 @@
 
 #include "proto/system.h"
 #include "proto/token.h"
-#include "queenright/call.h"
+#include "queenright/client.h"
 #include "queenright/commands.h"
 #include "queenright/keeper_start.h"
 #include "queenright/output.h"
@@ -28,7 +28,7 @@ int auth_open_keeper(const struct command_call *call, struct link_client **ret_c
     }
     if (paths_keeper_endpoint(&call->paths, endpoint, sizeof(endpoint)) < 0)
         return EXIT_CODE_FAILED;
-    return call_open(endpoint, "the keeper", NULL, ret_client);
+    return client_open(endpoint, "the keeper", NULL, ret_client);
 }
 
 /* ---- list ------------------------------------------------------------------------------------ */
@@ -109,7 +109,7 @@ int auth_print_logins(const struct command_call *call, struct link_client *clien
         return EXIT_CODE_FAILED;
     clock_gettime(CLOCK_REALTIME, &now);
     logins.now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    code = call_ask(client, "token", token_status, &question, CALL_TIMEOUT_MS, on_profile, &logins,
+    code = client_ask(client, "token", token_status, &question, CLIENT_TIMEOUT_MS, on_profile, &logins,
                     done, NULL);
     if (code == 0 && output_print(logins.output, "no login yet; queenright auth import PATH") < 0)
         code = EXIT_CODE_FAILED;
@@ -180,10 +180,10 @@ static int ask_token(const struct command_call *call, struct link_client *client
             command_error("printf %s \"$TOKEN\" | sha256sum", "a SHA-256 has 64 hex digits");
             return EXIT_CODE_USAGE;
         }
-        return call_ask(client, "token", token_rejected, &question, TOKEN_TIMEOUT_MS, NULL, NULL,
+        return client_ask(client, "token", token_rejected, &question, TOKEN_TIMEOUT_MS, NULL, NULL,
                         token_grant, ret_answer);
     }
-    return call_ask(client, "token", token_get,
+    return client_ask(client, "token", token_get,
                     &((struct token_get){.profile = proto_text(call->args[0]),
                                          .min_valid_ms = min_ms,
                                          .who = proto_text(who),
@@ -248,7 +248,7 @@ int cmd_auth_adopt(struct command_call *call)
 
     if (code != 0)
         return code;
-    code = call_ask(client, "token", token_adopt, &question, CALL_TIMEOUT_MS, NULL, NULL, done,
+    code = client_ask(client, "token", token_adopt, &question, CLIENT_TIMEOUT_MS, NULL, NULL, done,
                     NULL);
     if (code == 0)
         fprintf(stderr, "this store is ours now; make sure that the one it was copied from is not "

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "proto/token.h"
-#include "queenright/call.h"
+#include "queenright/client.h"
 #include "queenright/cmd_auth.h"
 #include "queenright/commands.h"
 #include "queenright/config.h"
@@ -80,7 +80,7 @@ static void take(struct import *import, const struct import_entry *entry)
     };
     struct message *answer;
 
-    if (call_ask(import->client, "token", token_import, &question, IMPORT_TIMEOUT_MS, NULL, NULL,
+    if (client_ask(import->client, "token", token_import, &question, IMPORT_TIMEOUT_MS, NULL, NULL,
                  token_imported, &answer) != 0) {
         row(import, entry, entry->profile, "refused", "see the error above", "", "refused");
         import->failed++;

@@ -216,7 +216,7 @@ int cmd_keeper(struct command_call *call)
 
     harden(call, keeper.ready_fd);
     keeper.store = store_file_new(&store);
-    keeper.exchange = exchange_curl_new();
+    keeper.exchange = exchange_curl_new(NULL);
     rc = keeper.store && keeper.exchange ? serve(&keeper) : -ENOMEM;
     if (rc < 0 && rc != -EBUSY) {
         char line[512];

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/control.h"
 #include "http/http.h"
@@ -54,7 +55,10 @@ static int spawn_services(struct node_process *node)
     struct http_config http = {0};
     struct model_config model = {.models = models, .auth = auth};
     struct journal_config journal = {.root = root};
-    struct proxy_config proxy = {.node = node->name};
+    struct proxy_config proxy = {.peer = "keeper",
+                                 .swarm = node->config->swarm,
+                                 .config = node->config_path,
+                                 .pid = (uint64_t)getpid()};
     struct control_config control = {
         .kind = "node", .version = QUEENRIGHT_VERSION, .config = node->config_path};
     const struct child_spec services[] = {
@@ -96,9 +100,7 @@ static int spawn_agents(struct node_process *node)
         .backoff_max_ns = rules->backoff_max_ms * 1000000,
     };
     struct node_options options = {.name = node->name,
-                                   .config = node->config,
-                                   .config_path = node->config_path,
-                                   .paths = &node->call->paths};
+                                   .config = node->config};
     struct actor_id id;
     int rc = runtime_spawn(node->runtime, &supervisor_ops, &spec,
                            &(struct spawn_options){.name = "agents"}, &options.agents);

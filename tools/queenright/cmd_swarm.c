@@ -9,7 +9,7 @@
 
 #include "proto/agent.h"
 #include "proto/control.h"
-#include "queenright/call.h"
+#include "queenright/client.h"
 #include "queenright/cmd_auth.h"
 #include "queenright/commands.h"
 #include "queenright/output.h"
@@ -26,7 +26,7 @@ static int up_pid(struct link_client *client, pid_t *ret_pid)
     struct control_info question = {0};
     struct control_process process;
     struct message *answer;
-    int code = call_ask(client, "control", control_info, &question, CALL_TIMEOUT_MS, NULL, NULL,
+    int code = client_ask(client, "control", control_info, &question, CLIENT_TIMEOUT_MS, NULL, NULL,
                         control_process, &answer);
 
     if (code != 0)
@@ -58,7 +58,7 @@ int cmd_down(struct command_call *call)
     if (code == 0 && pid > 0)
         gone.fd = process_pidfd(pid);
     if (code == 0)
-        code = call_ask(client, "swarm", swarm_down, &question, CALL_TIMEOUT_MS, NULL, NULL, done,
+        code = client_ask(client, "swarm", swarm_down, &question, CLIENT_TIMEOUT_MS, NULL, NULL, done,
                         NULL);
     link_client_close(client);
     if (code == 0 && gone.fd >= 0 && poll(&gone, 1, DOWN_TIMEOUT_MS) == 0) {
@@ -105,7 +105,7 @@ int cmd_reload(struct command_call *call)
     question.config = proto_text(path);
     code = swarms_open(call, name, sizeof(name), &client);
     if (code == 0) {
-        code = call_ask(client, "swarm", swarm_reload, &question, RELOAD_TIMEOUT_MS, on_change,
+        code = client_ask(client, "swarm", swarm_reload, &question, RELOAD_TIMEOUT_MS, on_change,
                         output, done, NULL);
         link_client_close(client);
     }

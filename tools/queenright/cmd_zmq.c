@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "proto/control.h"
-#include "queenright/call.h"
+#include "queenright/client.h"
 #include "queenright/commands.h"
 #include "queenright/output.h"
 #include "queenright/swarms.h"
@@ -50,7 +50,7 @@ static int ask_all(const struct command_call *call, ask_fn ask, struct list *lis
     for (size_t i = 0; i < view->process_count; i++) {
         const struct swarm_view_process *process = &view->processes[i];
         struct link_client *client;
-        int code = call_open(process->endpoint, process->name, "queenright status", &client);
+        int code = client_open(process->endpoint, process->name, "queenright status", &client);
 
         if (code == 0) {
             code = ask(client, call, list);
@@ -109,7 +109,7 @@ static int ask_ls(struct link_client *client, const struct command_call *call, s
 {
     struct control_ls question = {.pattern = proto_text(call->args[0])};
 
-    return call_ask(client, "control", control_ls, &question, CALL_TIMEOUT_MS, on_actor, list,
+    return client_ask(client, "control", control_ls, &question, CLIENT_TIMEOUT_MS, on_actor, list,
                     done, NULL);
 }
 
@@ -148,7 +148,7 @@ static int ask_drops(struct link_client *client, const struct command_call *call
 {
     struct control_drops question = {.reason = proto_text(call->args[0])};
 
-    return call_ask(client, "control", control_drops, &question, CALL_TIMEOUT_MS, on_drop, list,
+    return client_ask(client, "control", control_drops, &question, CLIENT_TIMEOUT_MS, on_drop, list,
                     done, NULL);
 }
 
@@ -189,7 +189,7 @@ static int ask_links(struct link_client *client, const struct command_call *call
 {
     struct control_links question = {.peer = proto_text(call->args[0])};
 
-    return call_ask(client, "control", control_links, &question, CALL_TIMEOUT_MS, on_link, list,
+    return client_ask(client, "control", control_links, &question, CLIENT_TIMEOUT_MS, on_link, list,
                     done, NULL);
 }
 
@@ -235,7 +235,7 @@ static int open_actor(const struct command_call *call, const char *given, char *
                 process = &view->processes[i];
     }
     if (process) {
-        code = call_open(process->endpoint, process->name, "queenright status", ret_client);
+        code = client_open(process->endpoint, process->name, "queenright status", ret_client);
     } else {
         command_error("queenright zmq ls", "no process has an actor \"%s\"", given);
         code = EXIT_CODE_FAILED;
@@ -276,7 +276,7 @@ int cmd_zmq_show(struct command_call *call)
 
     if (code == 0) {
         question.actor = proto_text(actor);
-        code = call_ask(client, "control", control_show, &question, CALL_TIMEOUT_MS, on_fact,
+        code = client_ask(client, "control", control_show, &question, CLIENT_TIMEOUT_MS, on_fact,
                         array, done, NULL);
         link_client_close(client);
     }
@@ -340,7 +340,7 @@ int cmd_zmq_tap(struct command_call *call)
         return code;
     question.actor = proto_text(actor);
     question.limit = limit ? strtoull(limit, NULL, 10) : 0;
-    code = call_ask(client, "control", control_tap, &question, 86400000, on_event, call, done,
+    code = client_ask(client, "control", control_tap, &question, 86400000, on_event, call, done,
                     NULL);
     link_client_close(client);
     return code;

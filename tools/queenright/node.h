@@ -3,14 +3,11 @@
 #pragma once
 
 #include "queenright/config.h"
-#include "queenright/paths.h"
 #include "runtime/runtime.h"
 
 struct node_options {
     const char *name;               /* of this node */
     struct config *config;          /* taken */
-    const char *config_path;        /* the accepted config, told to the keeper */
-    const struct paths *paths;
     struct actor_id agents;         /* the supervisor that agents live under */
 };
 

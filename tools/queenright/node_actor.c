@@ -2,7 +2,7 @@
 /* The node actor.
  *
  * Takes: swarm_apply (make the node as the accepted config says), swarm_down.
- * Sends: swarm_join to the keeper; model_reconfigure and agent_reconfigure; agent_info when draining.
+ * Sends: model_reconfigure and agent_reconfigure; agent_info when draining.
  * Owns: which agents live here, and the second names of those that live elsewhere.
  * Rules: (1) every agent of the swarm looks up by its id on every node; (2) an unchanged agent is
  * not touched; (3) an agent that left has ended before its step is answered, so the node it moves
@@ -21,7 +21,6 @@
 #include "proto/control.h"
 #include "proto/model.h"
 #include "proto/system.h"
-#include "proto/token.h"
 #include "runtime/link.h"
 
 #define DRAIN_POLL_NS 100000000ull
@@ -29,7 +28,6 @@
 
 struct node_state {
     char name[64];
-    char config_path[PATH_MAX];
     struct config *config;
     struct node_agents *agents;
     struct request_id applying; /* step 1, until the agents that left have ended */
@@ -40,7 +38,7 @@ struct node_state {
     bool draining;
 };
 
-enum { TAG_IGNORED = 1, TAG_INFO, TAG_DRAIN, TAG_JOIN };
+enum { TAG_IGNORED = 1, TAG_INFO, TAG_DRAIN };
 
 static void ask(struct context *context, struct actor_id to, struct message *message, uint64_t tag)
 {
@@ -48,16 +46,6 @@ static void ask(struct context *context, struct actor_id to, struct message *mes
 
     if (message)
         context_request(context, to, message, &options);
-}
-
-static void join_keeper(struct node_state *state, struct context *context)
-{
-    struct swarm_join join = {.swarm = proto_text(state->config->swarm),
-                              .config = proto_text(state->config_path),
-                              .pid = (uint64_t)getpid()};
-
-    ask(context, context_remote(context, "keeper", "token"), actor_pack(swarm_join, &join),
-        TAG_JOIN);
 }
 
 static void configure_model(struct node_state *state, struct context *context)
@@ -115,7 +103,6 @@ static int apply_enter(struct node_state *state, struct context *context, struct
     config_free(state->config);
     state->config = next;
     configure_model(state, context);
-    join_keeper(state, context);
     if (failed < 0)
         return actor_reply_refusal(context, "internal", strerror(-failed),
                                    "see the node's log for the agent that did not start");
@@ -238,12 +225,9 @@ static int node_on_status(void *memory, struct context *context, uint64_t tag,
     return 0;
 }
 
-static int node_on_link(void *memory, struct context *context, const char *peer, bool up)
+static int node_on_link(void *state, struct context *context, const char *peer, bool up)
 {
-    struct node_state *state = memory;
-
-    if (strcmp(peer, "keeper") == 0 && up)
-        join_keeper(state, context);
+    (void)state;
     if (strcmp(peer, "up") == 0 && !up)
         runtime_stop(context_runtime(context));
     return 0;
@@ -272,7 +256,6 @@ static int node_start(void *memory, struct context *context, const void *argumen
     struct node_state *state = memory;
 
     snprintf(state->name, sizeof(state->name), "%s", options->name);
-    snprintf(state->config_path, sizeof(state->config_path), "%s", options->config_path);
     state->config = options->config;
     state->agents = node_agents_new(options->name, options->agents);
     if (!state->agents)

@@ -11,7 +11,7 @@
 #include "practice/practice_client.h"
 #include "proto/system.h"
 #include "proto/token.h"
-#include "queenright/call.h"
+#include "queenright/client.h"
 #include "queenright/cmd_auth.h"
 
 #define PROFILE "practice:me"
@@ -114,7 +114,7 @@ int practice_swarm_login(const struct command_call *call, const struct practice 
     };
     code = auth_open_keeper(call, &client);
     if (code == 0) {
-        code = call_ask(client, "token", token_import, &import, CALL_TIMEOUT_MS, NULL, NULL,
+        code = client_ask(client, "token", token_import, &import, CLIENT_TIMEOUT_MS, NULL, NULL,
                         token_imported, &answer);
         link_client_close(client);
     }
@@ -146,7 +146,7 @@ static uint64_t stored_generation(const struct command_call *call)
 
     if (auth_open_keeper(call, &client) != 0)
         return 0;
-    call_ask(client, "token", token_status, &question, CALL_TIMEOUT_MS, on_generation, &generation,
+    client_ask(client, "token", token_status, &question, CLIENT_TIMEOUT_MS, on_generation, &generation,
              done, NULL);
     link_client_close(client);
     return generation;

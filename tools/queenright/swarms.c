@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "proto/control.h"
-#include "queenright/call.h"
+#include "queenright/client.h"
 #include "queenright/config.h"
 #include "queenright/config_keys.h"
 
@@ -101,7 +101,7 @@ int swarms_open(const struct command_call *call, char *ret_name, size_t size,
         return EXIT_CODE_FAILED;
     }
     snprintf(what, sizeof(what), "swarm %s", ret_name);
-    return call_open(endpoint, what, "queenright up FILE", ret_client);
+    return client_open(endpoint, what, "queenright up FILE", ret_client);
 }
 
 static void add_process(struct swarm_view *view, const char *name, const char *kind,
@@ -165,7 +165,7 @@ int swarms_view(const struct command_call *call, struct swarm_view **ret_view)
         add_process(view, "keeper", "keeper", endpoint);
     if (paths_up_endpoint(&call->paths, view->name, endpoint, sizeof(endpoint)) == 0)
         add_process(view, "up", "up", endpoint);
-    code = call_ask(client, "swarm", swarm_status, &question, CALL_TIMEOUT_MS, on_view_part, view,
+    code = client_ask(client, "swarm", swarm_status, &question, CLIENT_TIMEOUT_MS, on_view_part, view,
                     done, NULL);
     link_client_close(client);
     if (code == 0)

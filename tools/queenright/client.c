@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "queenright/call.h"
+#include "queenright/client.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ static const struct {
     {"bad_config", EXIT_CODE_CONFIG},      {"not_configured", EXIT_CODE_CONFIG},
 };
 
-int call_exit_of_refusal(const char *code)
+int client_exit_of_refusal(const char *code)
 {
     for (size_t i = 0; i < sizeof(refusal_exits) / sizeof(refusal_exits[0]); i++)
         if (strcmp(refusal_exits[i].code, code) == 0)
@@ -29,7 +29,7 @@ int call_exit_of_refusal(const char *code)
     return EXIT_CODE_FAILED;
 }
 
-int call_open(const char *endpoint, const char *what, const char *remedy,
+int client_open(const char *endpoint, const char *what, const char *remedy,
               struct link_client **ret_client)
 {
     char why[256] = "";
@@ -57,7 +57,7 @@ static int fail_refusal(const struct message *answer)
     proto_text_copy(refusal.remedy, remedy, sizeof(remedy));
     command_error(remedy[0] ? remedy : NULL, "%s: %.*s", code, (int)refusal.why.size,
                   refusal.why.data ? refusal.why.data : "");
-    return call_exit_of_refusal(code);
+    return client_exit_of_refusal(code);
 }
 
 static int fail_status(const char *to, const char *peer, const struct message *answer)
@@ -68,8 +68,8 @@ static int fail_status(const char *to, const char *peer, const struct message *a
                : EXIT_CODE_UNAVAILABLE;
 }
 
-int call_run(struct link_client *client, const char *to, const struct proto_schema *schema,
-             const void *question, uint64_t timeout_ms, call_part_fn on_part, void *arg,
+int client_run(struct link_client *client, const char *to, const struct proto_schema *schema,
+             const void *question, uint64_t timeout_ms, client_part_fn on_part, void *arg,
              uint32_t wanted, struct message **ret_answer)
 {
     struct message *message = actor_pack_schema(schema, question), *answer = NULL;

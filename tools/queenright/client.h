@@ -8,23 +8,23 @@
 #include "proto/system.h"
 #include "runtime/link.h"
 
-#define CALL_TIMEOUT_MS 30000
+#define CLIENT_TIMEOUT_MS 30000
 
 /* 0, or an exit code after an error like "swarm five does not run". `what` names the other side
  * for that message; `remedy` says what to do when nobody listens. */
-int call_open(const char *endpoint, const char *what, const char *remedy,
+int client_open(const char *endpoint, const char *what, const char *remedy,
               struct link_client **ret_client);
 
-typedef int (*call_part_fn)(void *arg, const struct message *part);
+typedef int (*client_part_fn)(void *arg, const struct message *part);
 
 /* Sends `schema`'s struct to the actor `to`. When the answer is of type `wanted`, *ret_answer (may
  * be NULL) is the caller's to free and 0 is returned; refusals and statuses are printed. */
-int call_run(struct link_client *client, const char *to, const struct proto_schema *schema,
-             const void *question, uint64_t timeout_ms, call_part_fn on_part, void *arg,
+int client_run(struct link_client *client, const char *to, const struct proto_schema *schema,
+             const void *question, uint64_t timeout_ms, client_part_fn on_part, void *arg,
              uint32_t wanted, struct message **ret_answer);
-#define call_ask(client, to, name, question, timeout_ms, on_part, arg, wanted, ret_answer)         \
-    call_run(client, to, &name##_schema, (const struct name *){(question)}, timeout_ms, on_part,   \
+#define client_ask(client, to, name, question, timeout_ms, on_part, arg, wanted, ret_answer)         \
+    client_run(client, to, &name##_schema, (const struct name *){(question)}, timeout_ms, on_part,   \
              arg, MSG_##wanted, ret_answer)
 
 /* The exit code for a refusal code, from one table. */
-int call_exit_of_refusal(const char *code);
+int client_exit_of_refusal(const char *code);
