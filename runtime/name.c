@@ -240,3 +240,15 @@ void name_of(struct runtime *runtime, struct actor_id id, char *ret_name, size_t
         snprintf(ret_name, size, "%s", actor->cold->name);
     spin_unlock(&actor->lock);
 }
+
+int runtime_register(struct runtime *runtime, const char *name, struct actor_id id)
+{
+    if (!actor_id_is_set(id) || !name[0])
+        return -EINVAL;
+    return name_alias(runtime, name, id);
+}
+
+int runtime_unregister(struct runtime *runtime, const char *name)
+{
+    return name_alias(runtime, name, (struct actor_id){0});
+}

@@ -233,11 +233,6 @@ struct actor_id runtime_lookup(struct runtime *runtime, const char *name)
     return name_find(runtime, name);
 }
 
-int runtime_alias(struct runtime *runtime, const char *name, struct actor_id id)
-{
-    return name_alias(runtime, name, id);
-}
-
 int runtime_post(struct runtime *runtime, struct actor_id to, struct message *message)
 {
     if (!message)

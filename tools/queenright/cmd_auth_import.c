@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/token.h"
+#include "queenright/accept.h"
 #include "queenright/client.h"
 #include "queenright/cmd_auth.h"
 #include "queenright/commands.h"
@@ -105,24 +106,42 @@ static void each_entry(struct import *import, const struct import_entry *entry)
     take(import, entry);
 }
 
-/* Where the provider's rule stands: --config, else the config that `up` would take here. */
-static int find_config(struct import *import)
+/* Where the provider's rule stands: --config, else the config that `up` would take here, as an
+ * accepted copy. */
+static int accept_rules(struct import *import)
 {
     const char *given = command_value(import->call, KEY_CONFIG);
+    struct config *config = NULL;
+    struct config_errors errors;
     char found[PATH_MAX];
+    int rc;
 
-    if (config_find(given, found, sizeof(found)) == 0 && realpath(found, import->config))
-        return 0;
-    import->config[0] = '\0';
-    if (!given)
-        return 0;
-    command_error(NULL, "no config at %s", given);
-    return EXIT_CODE_CONFIG;
+    if (config_find(given, found, sizeof(found)) < 0) {
+        if (given)
+            command_error(NULL, "no config at %s", given);
+        return given ? EXIT_CODE_CONFIG : 0;
+    }
+    rc = config_load(found, &config, &errors);
+    if (rc < 0) {
+        char *text = config_errors_text(&errors);
+
+        command_error("mend it, or name another with --config", "%s", text ? text : found);
+        free(text);
+    } else {
+        rc = paths_import_config(&import->call->paths, import->config, sizeof(import->config));
+        if (rc == 0)
+            rc = accept_config(config, import->config);
+        if (rc < 0)
+            command_error(NULL, "writing %s: %s", import->config, strerror(-rc));
+    }
+    config_errors_deinit(&errors);
+    config_free(config);
+    return rc < 0 ? EXIT_CODE_CONFIG : 0;
 }
 
 static int import_all(struct import *import, const struct import_list *list)
 {
-    int code = find_config(import);
+    int code = accept_rules(import);
 
     if (code == 0)
         code = auth_open_keeper(import->call, &import->client);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "control/control.h"
+#include "queenright/accept.h"
 #include "queenright/commands.h"
 #include "queenright/console.h"
 #include "queenright/keeper_start.h"
@@ -103,10 +104,12 @@ static int start_keeper(struct up *up)
     return EXIT_CODE_UNAVAILABLE;
 }
 
-static int accept_config(struct up *up)
+static int accept(struct up *up)
 {
-    int rc = swarm_accept(&up->call->paths, up->config, up->accepted, sizeof(up->accepted));
+    int rc = paths_accepted(&up->call->paths, up->swarm, up->accepted, sizeof(up->accepted));
 
+    if (rc == 0)
+        rc = accept_config(up->config, up->accepted);
     if (rc == 0)
         return 0;
     command_error("free some room, or set QUEENRIGHT_STATE", "writing %s: %s",
@@ -310,7 +313,7 @@ int cmd_up(struct command_call *call)
     if (code == 0)
         code = start_keeper(&up);
     if (code == 0)
-        code = accept_config(&up);
+        code = accept(&up);
     if (code == 0 && up.practice)
         code = practice_swarm_login(call, up.practice, up.accepted, &up.first_generation);
     if (code == 0)

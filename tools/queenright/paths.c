@@ -219,6 +219,11 @@ int paths_accepted(const struct paths *paths, const char *swarm, char *ret_text,
     return swarm_file(paths, swarm, "accepted.json", ret_text, size);
 }
 
+int paths_import_config(const struct paths *paths, char *ret_text, size_t size)
+{
+    return format(ret_text, size, "%s/import.json", paths->state);
+}
+
 int paths_lock_swarm(const struct paths *paths, const char *swarm, int *ret_holder)
 {
     char path[PATH_MAX], text[32] = "";

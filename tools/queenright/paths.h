@@ -27,6 +27,8 @@ int paths_node_log(const struct paths *paths, const char *swarm, const char *nod
 int paths_up_endpoint(const struct paths *paths, const char *swarm, char *ret_text, size_t size);
 int paths_up_log(const struct paths *paths, const char *swarm, char *ret_text, size_t size);
 int paths_accepted(const struct paths *paths, const char *swarm, char *ret_text, size_t size);
+/* The copy of a config that an import reads a provider's rule from. */
+int paths_import_config(const struct paths *paths, char *ret_text, size_t size);
 /* Where a swarm's journals and logs are: <state>/swarms/<swarm>. */
 int paths_swarm(const struct paths *paths, const char *swarm, char *ret_text, size_t size);
 /* Takes the swarm's lock for the life of this process. The descriptor; -EBUSY with the holder's

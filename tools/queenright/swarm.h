@@ -21,7 +21,3 @@ struct swarm_options {
 };
 
 extern const struct actor_ops swarm_actor_ops;
-
-/* Writes the accepted config where the nodes and the keeper read it. 0 or negative errno. */
-int swarm_accept(const struct paths *paths, const struct config *config, char *ret_path,
-                 size_t size);

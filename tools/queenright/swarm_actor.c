@@ -10,7 +10,6 @@
  *
  * It is pinned, for it waits on processes and signals besides its mailbox. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,31 +30,6 @@ void swarm_event(const struct swarm_state *state, const char *format, ...)
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
     state->options.on_event(state->options.arg, line);
-}
-
-int swarm_accept(const struct paths *paths, const struct config *config, char *ret_path,
-                 size_t size)
-{
-    char path[PATH_MAX], next[PATH_MAX + 8];
-    char *text = config_json(config);
-    int rc = text ? paths_accepted(paths, config->swarm, path, sizeof(path)) : -ENOMEM, fd = -1;
-    size_t length = text ? strlen(text) : 0;
-
-    snprintf(next, sizeof(next), "%s.new", path);
-    if (rc == 0)
-        fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (rc == 0 && fd < 0)
-        rc = -errno;
-    if (rc == 0 && (write(fd, text, length) != (ssize_t)length || fsync(fd) < 0))
-        rc = errno ? -errno : -EIO;
-    if (fd >= 0 && close(fd) < 0 && rc == 0)
-        rc = -errno;
-    if (rc == 0 && rename(next, path) < 0)
-        rc = -errno;
-    if (rc == 0)
-        snprintf(ret_path, size, "%s", path);
-    free(text);
-    return rc;
 }
 
 void swarm_join_keeper(struct swarm_state *state, struct context *context)
@@ -246,7 +220,8 @@ static int swarm_start(void *memory, struct context *context, const void *argume
     state->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (state->wake_fd < 0)
         return -errno;
-    rc = swarm_accept(options->paths, state->config, state->accepted, sizeof(state->accepted));
+    rc = paths_accepted(options->paths, state->config->swarm, state->accepted,
+                        sizeof(state->accepted));
     if (rc < 0)
         return rc;
     context_watch_links(context);

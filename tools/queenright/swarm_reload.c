@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queenright/accept.h"
 #include "queenright/swarm_internal.h"
 
 static void reload_finish(struct swarm_state *state, struct context *context)
@@ -149,8 +150,7 @@ static int load_next(struct swarm_state *state, struct context *context, const c
         rc = config_diff(state->config, reload->next, &reload->changes);
     }
     if (rc == 0)
-        rc = swarm_accept(state->options.paths, reload->next, state->accepted,
-                          sizeof(state->accepted));
+        rc = accept_config(reload->next, state->accepted);
     if (rc < 0)
         config_free(reload->next);
     return rc;

@@ -35,9 +35,6 @@ int runtime_spawn(struct runtime *runtime, const struct actor_ops *ops, const vo
                   const struct spawn_options *options, struct actor_id *ret_id);
 void runtime_stop_actor(struct runtime *runtime, struct actor_id who);
 struct actor_id runtime_lookup(struct runtime *runtime, const char *name);
-/* Gives an actor elsewhere a name here, so that who looks up the name finds it; {0} takes the name
- * away. -EEXIST when an actor of this runtime has it. */
-int runtime_alias(struct runtime *runtime, const char *name, struct actor_id remote);
 const char *runtime_name(const struct runtime *runtime); /* as given in the options */
 /* A second way to an actor, mostly a remote one: `name` looks up to `id` until runtime_unregister.
  * -EEXIST when the name is taken. */
