@@ -55,8 +55,12 @@ static void finish(struct token_state *state, struct status_stream *stream)
     token_answer(state, request.n, actor_pack(done, (&(struct done){.count = count})));
 }
 
+/* The policy asks for the time of the event at work; looking is one, too. */
 static void go_on(struct token_state *state, struct status_stream *stream)
 {
+    struct token_event look = token_event(state, EVENT_TIMER);
+
+    state->step.event = &look;
     while (stream->next < state->step.profile_count) {
         const struct profile *profile = state->step.profiles[stream->next];
         struct message *message = NULL;
@@ -67,11 +71,13 @@ static void go_on(struct token_state *state, struct status_stream *stream)
                 break;
             if (context_part(state->context, stream->request, message) == -EAGAIN) {
                 message_free(message); /* made anew when there is credit */
+                state->step.event = NULL;
                 return;
             }
         }
         stream->next++;
     }
+    state->step.event = NULL;
     finish(state, stream);
 }
 

@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The token proxy.
+ *
+ * Takes:  token_get, answered from the lease where that will do; token_rejected, quota_hit,
+ *         token_status, passed on to the keeper, who answers.
+ * Sends:  to the keeper: one token_get at a time for each profile, however many wait; one
+ *         token_watch for each profile in use, answered when there is something newer (the latest
+ *         value, so there is no queue to overflow or to lag); swarm_join when the keeper is met.
+ * Owns:   the leases.
+ * Rules:  a grant of an older generation than one seen here is never handed on. While the keeper is
+ *         away what is still valid is served, and who needs more waits a while for its return. A
+ *         profile that nobody asked for since the last push is not watched, so that an idle one is
+ *         not refreshed for nothing. */
+#include "proxy/proxy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/handler.h"
+#include "lease.h"
+#include "proto/system.h"
+#include "runtime/runtime.h"
+
+#define MS_NS 1000000ull
+#define LEASES_MAX 256
+#define GET_DEADLINE_MS 180000u
+#define WATCH_DEADLINE_MS 3600000u
+#define RENEW_EVERY_MS 5000u /* past its renewal time a lease asks upstream at most this often */
+#define TAG_JOIN UINT64_MAX
+
+enum upstream { UPSTREAM_GET, UPSTREAM_WATCH };
+
+struct proxy_state {
+    char peer[64], actor[64], swarm[128], config[1024], node[64];
+    uint64_t pid, patience_ms, retry_ms;
+    struct lease *leases[LEASES_MAX];
+    size_t lease_count;
+    bool joined, joining, join_timing;
+};
+
+static struct actor_id keeper(struct proxy_state *state, struct context *context)
+{
+    return state->peer[0] != '\0' ? context_remote(context, state->peer, state->actor)
+                                  : context_lookup(context, state->actor);
+}
+
+static int request(struct proxy_state *state, struct context *context, struct message *message,
+                   uint64_t tag, uint64_t deadline_ms)
+{
+    struct request_options options = {
+        .deadline_ns = context_now_ns(context) + deadline_ms * MS_NS, .tag = tag};
+
+    if (message == NULL)
+        return -ENOMEM;
+    return context_request(context, keeper(state, context), message, &options);
+}
+
+/* ---- joining -------------------------------------------------------------------------------- */
+
+static void join(struct proxy_state *state, struct context *context)
+{
+    struct swarm_join join = {.swarm = proto_text(state->swarm),
+                              .config = proto_text(state->config),
+                              .pid = state->pid};
+
+    if (state->swarm[0] == '\0' || state->joining || state->joined)
+        return;
+    state->joining =
+        request(state, context, actor_pack(swarm_join, &join), TAG_JOIN, GET_DEADLINE_MS) == 0;
+}
+
+static void join_again(struct proxy_state *state, struct context *context)
+{
+    state->joining = false;
+    if (state->join_timing)
+        return;
+    state->join_timing = true;
+    context_timer(context, state->retry_ms * 4 * MS_NS, TAG_JOIN);
+}
+
+/* ---- leases --------------------------------------------------------------------------------- */
+
+static struct lease *find_lease(struct proxy_state *state, const char *name, bool add)
+{
+    struct lease *lease;
+
+    for (size_t i = 0; i < state->lease_count; i++)
+        if (strcmp(state->leases[i]->name, name) == 0)
+            return state->leases[i];
+    if (!add || state->lease_count == LEASES_MAX)
+        return NULL;
+    lease = calloc(1, sizeof(*lease));
+    if (lease == NULL)
+        return NULL;
+    snprintf(lease->name, sizeof(lease->name), "%s", name);
+    state->leases[state->lease_count++] = lease;
+    return lease;
+}
+
+static uint64_t tag_of(const struct proxy_state *state, const struct lease *lease,
+                       enum upstream upstream)
+{
+    uint64_t index = 0;
+
+    while (state->leases[index] != lease)
+        index++;
+    return index << 1 | upstream;
+}
+
+static void answer(struct context *context, const struct lease_waiter *waiter,
+                   struct message *message)
+{
+    if (message != NULL)
+        context_answer(context, waiter->request, message);
+    else
+        context_answer_status(context, waiter->request, STATUS_NO_MEMORY, 0);
+}
+
+static struct message *cooling_refusal(const struct lease *lease, struct context *context)
+{
+    uint64_t left_ms = (lease->cooling_ns - context_now_ns(context)) / MS_NS + 1;
+    char why[LEASE_NAME_MAX + 64];
+
+    snprintf(why, sizeof(why), "%s: the account's quota is used up", lease->name);
+    return actor_refusal("cooling", why, "", left_ms,
+                         context_wall_ms(context) + (int64_t)left_ms);
+}
+
+/* Answers who can be answered from the lease. */
+static void serve(struct lease *lease, struct context *context)
+{
+    uint64_t now = context_now_ns(context);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < lease->waiter_count; i++) {
+        struct lease_waiter *waiter = &lease->waiters[i];
+
+        if (lease_cools(lease, now))
+            answer(context, waiter, cooling_refusal(lease, context));
+        else if (!waiter->force && lease_serves(lease, waiter->min_valid_ms, now))
+            answer(context, waiter, lease_message(lease));
+        else
+            lease->waiters[kept++] = *waiter;
+    }
+    lease->waiter_count = kept;
+}
+
+/* Ends the waiters that the request upstream covered, or, with `all`, everyone. */
+static void finish(struct lease *lease, struct context *context, bool all,
+                   struct message *(*make)(const struct lease *lease, void *arg), void *arg)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < lease->waiter_count; i++) {
+        struct lease_waiter *waiter = &lease->waiters[i];
+
+        if (all || waiter->covered)
+            answer(context, waiter, make(lease, arg));
+        else
+            lease->waiters[kept++] = *waiter;
+    }
+    lease->waiter_count = kept;
+}
+
+static struct message *make_grant(const struct lease *lease, void *arg)
+{
+    (void)arg;
+    return lease_message(lease);
+}
+
+/* ---- asking upstream ------------------------------------------------------------------------ */
+
+static void retry_later(struct proxy_state *state, struct lease *lease, struct context *context)
+{
+    if (lease->timing)
+        return;
+    lease->timing = true;
+    lease->timer = context_timer(context, state->retry_ms * MS_NS,
+                                 tag_of(state, lease, UPSTREAM_GET));
+}
+
+static void get_upstream(struct proxy_state *state, struct lease *lease, struct context *context)
+{
+    struct token_get get = {.profile = proto_text(lease->name)};
+    char who[LEASE_WHO_MAX + sizeof(state->node) + 2];
+
+    if (lease->getting)
+        return;
+    snprintf(who, sizeof(who), "%s/%s", state->node,
+             lease->waiter_count > 0 ? lease->waiters[0].who : "");
+    get.who = proto_text(who);
+    for (size_t i = 0; i < lease->waiter_count; i++) {
+        struct lease_waiter *waiter = &lease->waiters[i];
+
+        waiter->covered = true;
+        get.force |= waiter->force;
+        if (waiter->min_valid_ms > get.min_valid_ms)
+            get.min_valid_ms = waiter->min_valid_ms;
+    }
+    lease->asked_ns = context_now_ns(context);
+    lease->getting = request(state, context, actor_pack(token_get, &get),
+                             tag_of(state, lease, UPSTREAM_GET), GET_DEADLINE_MS) == 0;
+    if (!lease->getting)
+        retry_later(state, lease, context);
+}
+
+static void watch_upstream(struct proxy_state *state, struct lease *lease,
+                           struct context *context)
+{
+    struct token_watch watch = {.profile = proto_text(lease->name), .version = lease->version,
+                                .who = proto_text(state->node),
+                                .generation_seen = lease->generation_seen};
+
+    if (lease->watching || lease->away_ns != 0)
+        return;
+    lease->watching = request(state, context, actor_pack(token_watch, &watch),
+                              tag_of(state, lease, UPSTREAM_WATCH), WATCH_DEADLINE_MS) == 0;
+}
+
+/* Does for the lease what its facts call for. */
+static void settle(struct proxy_state *state, struct lease *lease, struct context *context)
+{
+    uint64_t now = context_now_ns(context);
+
+    serve(lease, context);
+    if (lease->away_ns != 0)
+        return;
+    if (lease->waiter_count > 0 ||
+        (lease->used && lease->renew_ns != 0 && lease->renew_ns < now &&
+         now - lease->asked_ns > RENEW_EVERY_MS * MS_NS))
+        get_upstream(state, lease, context);
+    if (lease->used && lease->body != NULL)
+        watch_upstream(state, lease, context);
+}
+
+/* ---- requests ------------------------------------------------------------------------------- */
+
+static void copy_who(struct proto_text text, char ret_who[LEASE_WHO_MAX])
+{
+    size_t size = text.size < LEASE_WHO_MAX - 1 ? text.size : LEASE_WHO_MAX - 1;
+
+    /* Not in the middle of a character: the keeper takes no broken text. */
+    while (size > 0 && size < text.size && ((unsigned char)text.data[size] & 0xc0) == 0x80)
+        size--;
+    if (size != 0)
+        memcpy(ret_who, text.data, size);
+    ret_who[size] = '\0';
+}
+
+static int on_token_get(struct proxy_state *state, struct context *context,
+                        const struct token_get *message)
+{
+    struct lease_waiter waiter = {.min_valid_ms = message->min_valid_ms,
+                                  .force = message->force,
+                                  .since_ns = context_now_ns(context)};
+    char name[LEASE_NAME_MAX];
+    struct lease *lease;
+
+    if (!proto_text_copy(message->profile, name, sizeof(name)) || name[0] == '\0')
+        return actor_reply_refusal(context, "unknown_profile", "no profile has such a name",
+                                   "run `queenright auth list`");
+    lease = find_lease(state, name, true);
+    if (lease == NULL) /* as many as can be kept: the keeper can still be asked */
+        return context_forward(context, keeper(state, context));
+    lease->used = true;
+    copy_who(message->who, waiter.who);
+    waiter.request = context_defer(context);
+    if (!lease_wait(lease, &waiter))
+        answer(context, &waiter,
+               actor_refusal("busy", "too many requests wait for this token", "", 500, 0));
+    settle(state, lease, context);
+    return 0;
+}
+
+static int on_token_rejected(struct proxy_state *state, struct context *context,
+                             const struct token_rejected *message)
+{
+    char name[LEASE_NAME_MAX];
+    struct lease *lease;
+
+    if (proto_text_copy(message->profile, name, sizeof(name)) &&
+        (lease = find_lease(state, name, false)) != NULL)
+        lease->stale = true; /* until the keeper has said which one is good */
+    return context_forward(context, keeper(state, context));
+}
+
+static int on_quota_hit(struct proxy_state *state, struct context *context,
+                        const struct quota_hit *message)
+{
+    (void)message;
+    return context_forward(context, keeper(state, context));
+}
+
+static int on_token_status(struct proxy_state *state, struct context *context,
+                           const struct token_status *message)
+{
+    (void)message;
+    return context_forward(context, keeper(state, context));
+}
+
+/* ---- answers -------------------------------------------------------------------------------- */
+
+static struct message *make_older(const struct lease *lease, void *arg)
+{
+    char why[LEASE_NAME_MAX + 96];
+
+    (void)arg;
+    snprintf(why, sizeof(why), "%s: the keeper's store is older than what was seen here",
+             lease->name);
+    return actor_refusal("copied_store", why, "run `queenright auth adopt`, or log in again", 0,
+                         0);
+}
+
+static void on_got(struct proxy_state *state, struct lease *lease, struct context *context,
+                   bool taken)
+{
+    lease->getting = false;
+    if (taken)
+        finish(lease, context, false, make_grant, NULL);
+    else
+        finish(lease, context, false, make_older, NULL);
+    settle(state, lease, context);
+    if (!taken) /* the keeper learns from the watch what was seen here */
+        watch_upstream(state, lease, context);
+}
+
+static int on_token_grant(struct proxy_state *state, struct context *context,
+                          const struct token_grant *grant)
+{
+    const struct message *message = context_message(context);
+    uint64_t tag = context_tag(context);
+    struct lease *lease = state->leases[tag >> 1];
+    bool taken = lease_put(lease, grant, message->body, message->size, context_now_ns(context),
+                           context_wall_ms(context));
+
+    lease->away_ns = 0;
+    if ((tag & 1) == UPSTREAM_GET) {
+        on_got(state, lease, context, taken);
+        return 0;
+    }
+    lease->watching = false;
+    lease->used = lease->waiter_count > 0;
+    if (!taken && lease->version != grant->version)
+        lease->version = grant->version; /* seen, though not taken: or it would come at once */
+    settle(state, lease, context);
+    return 0;
+}
+
+static struct message *make_refusal(const struct lease *lease, void *arg)
+{
+    const struct message *message = arg;
+    struct message *copy = message_new(MSG_refusal, message->size);
+
+    (void)lease;
+    if (copy != NULL)
+        memcpy(copy->body, message->body, message->size);
+    return copy;
+}
+
+static int on_refusal(struct proxy_state *state, struct context *context,
+                      const struct refusal *refusal)
+{
+    uint64_t tag = context_tag(context);
+    struct message *message;
+    struct lease *lease;
+
+    (void)refusal;
+    if (tag == TAG_JOIN) {
+        join_again(state, context);
+        return 0;
+    }
+    lease = state->leases[tag >> 1];
+    lease->away_ns = 0;
+    if ((tag & 1) == UPSTREAM_WATCH) {
+        lease->watching = lease->used = false;
+        return 0;
+    }
+    lease->getting = false;
+    message = message_new(MSG_refusal, context_message(context)->size);
+    if (message != NULL) {
+        memcpy(message->body, context_message(context)->body, message->size);
+        finish(lease, context, false, make_refusal, message);
+        message_free(message);
+    }
+    settle(state, lease, context);
+    return 0;
+}
+
+static int on_done(struct proxy_state *state, struct context *context, const struct done *done)
+{
+    (void)context;
+    (void)done;
+    state->joining = false;
+    state->joined = true;
+    return 0;
+}
+
+/* ---- an absent keeper ----------------------------------------------------------------------- */
+
+static struct message *make_away(const struct lease *lease, void *arg)
+{
+    enum runtime_status *status = arg;
+
+    (void)lease;
+    return actor_refusal_of_status(*status, "the keeper");
+}
+
+/* Who waits longer than our patience is told; what still lives is better than nothing. */
+static void keeper_away(struct proxy_state *state, struct lease *lease, struct context *context,
+                        enum runtime_status status)
+{
+    uint64_t now = context_now_ns(context);
+
+    if (lease->away_ns == 0)
+        lease->away_ns = now;
+    for (size_t i = 0; i < lease->waiter_count; i++)
+        lease->waiters[i].covered =
+            now - lease->waiters[i].since_ns >= state->patience_ms * MS_NS;
+    if (lease_serves(lease, 0, now))
+        for (size_t i = 0; i < lease->waiter_count; i++)
+            lease->waiters[i].min_valid_ms = 0;
+    serve(lease, context);
+    finish(lease, context, false, make_away, &status);
+    if (lease->waiter_count > 0 || lease->used)
+        retry_later(state, lease, context);
+}
+
+static int proxy_on_status(void *state_, struct context *context, uint64_t tag,
+                           enum runtime_status status)
+{
+    struct proxy_state *state = state_;
+    struct lease *lease;
+
+    if (tag == TAG_JOIN) {
+        join_again(state, context);
+        return 0;
+    }
+    lease = state->leases[tag >> 1];
+    if ((tag & 1) == UPSTREAM_WATCH) {
+        lease->watching = false;
+        if (status != STATUS_EXPIRED)
+            return 0; /* the next use, or the link coming back, watches again */
+        settle(state, lease, context);
+        return 0;
+    }
+    lease->getting = false;
+    if (status == STATUS_EXPIRED)
+        settle(state, lease, context);
+    else
+        keeper_away(state, lease, context, status);
+    return 0;
+}
+
+static int proxy_on_timer(void *state_, struct context *context, uint64_t tag)
+{
+    struct proxy_state *state = state_;
+    struct lease *lease;
+
+    if (tag == TAG_JOIN) {
+        state->join_timing = false;
+        join(state, context);
+        return 0;
+    }
+    lease = state->leases[tag >> 1];
+    lease->timing = false;
+    if (lease->waiter_count > 0)
+        get_upstream(state, lease, context);
+    else
+        lease->away_ns = 0; /* the next one who asks finds out */
+    return 0;
+}
+
+static int proxy_on_link(void *state_, struct context *context, const char *peer, bool up)
+{
+    struct proxy_state *state = state_;
+
+    if (strcmp(peer, state->peer) != 0)
+        return 0;
+    state->joined = false;
+    if (!up)
+        return 0;
+    join(state, context);
+    for (size_t i = 0; i < state->lease_count; i++) {
+        state->leases[i]->away_ns = 0;
+        settle(state, state->leases[i], context);
+    }
+    return 0;
+}
+
+static int proxy_on_cancel(void *state_, struct context *context, struct request_id request_)
+{
+    struct proxy_state *state = state_;
+
+    (void)context;
+    for (size_t i = 0; i < state->lease_count; i++)
+        if (lease_cancel(state->leases[i], request_))
+            break;
+    return 0;
+}
+
+/* ---- start and stop ------------------------------------------------------------------------- */
+
+static int proxy_start(void *state_, struct context *context, const void *config_)
+{
+    struct proxy_state *state = state_;
+    const struct proxy_config *config = config_;
+
+    snprintf(state->peer, sizeof(state->peer), "%s", config->peer != NULL ? config->peer : "");
+    snprintf(state->actor, sizeof(state->actor), "%s",
+             config->actor != NULL ? config->actor : "token");
+    snprintf(state->swarm, sizeof(state->swarm), "%s", config->swarm != NULL ? config->swarm : "");
+    snprintf(state->config, sizeof(state->config), "%s",
+             config->config != NULL ? config->config : "");
+    snprintf(state->node, sizeof(state->node), "%s", runtime_name(context_runtime(context)));
+    state->pid = config->pid;
+    state->patience_ms = config->patience_ms != 0 ? config->patience_ms : 10000;
+    state->retry_ms = config->retry_ms != 0 ? config->retry_ms : 250;
+    context_watch_links(context);
+    join(state, context);
+    return 0;
+}
+
+static void proxy_stop(void *state_, struct context *context)
+{
+    struct proxy_state *state = state_;
+
+    (void)context;
+    for (size_t i = 0; i < state->lease_count; i++) {
+        lease_deinit(state->leases[i]);
+        free(state->leases[i]);
+    }
+}
+
+static size_t proxy_describe(const void *state_, char *ret_text, size_t size)
+{
+    const struct proxy_state *state = state_;
+    size_t waiters = 0, away = 0;
+
+    for (size_t i = 0; i < state->lease_count; i++) {
+        waiters += state->leases[i]->waiter_count;
+        away += state->leases[i]->away_ns != 0;
+    }
+    return (size_t)snprintf(ret_text, size, "%zu leases, %zu waiters, keeper %s",
+                            state->lease_count, waiters, away != 0 ? "away" : "met");
+}
+
+ACTOR_HANDLER(token_get)
+ACTOR_HANDLER(token_rejected)
+ACTOR_HANDLER(quota_hit)
+ACTOR_HANDLER(token_status)
+ACTOR_HANDLER(token_grant)
+ACTOR_HANDLER(refusal)
+ACTOR_HANDLER(done)
+
+static const struct actor_handler handlers[] = {
+    ACTOR_ROW(token_get, FROM_LOCAL | FROM_CLIENT | FROM_NODE),
+    ACTOR_ROW(token_rejected, FROM_LOCAL | FROM_CLIENT | FROM_NODE),
+    ACTOR_ROW(quota_hit, FROM_LOCAL | FROM_CLIENT | FROM_NODE),
+    ACTOR_ROW(token_status, FROM_LOCAL | FROM_CLIENT | FROM_NODE),
+    ACTOR_ROW(token_grant, FROM_ANSWER),
+    ACTOR_ROW(refusal, FROM_ANSWER),
+    ACTOR_ROW(done, FROM_ANSWER),
+    ACTOR_ROW_END,
+};
+
+const struct actor_ops proxy_ops = {
+    .name = "proxy",
+    .state_size = sizeof(struct proxy_state),
+    .mailbox_limit = 2 * LEASE_WAITERS_MAX,
+    .decode = proto_unpack,
+    .handlers = handlers,
+    .start = proxy_start,
+    .stop = proxy_stop,
+    .on_status = proxy_on_status,
+    .on_timer = proxy_on_timer,
+    .on_cancel = proxy_on_cancel,
+    .on_link = proxy_on_link,
+    .describe = proxy_describe,
+};
