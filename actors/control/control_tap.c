@@ -17,8 +17,9 @@ static const char *kind_of(uint16_t flags)
     static const struct {
         uint16_t flag;
         const char *name;
-    } kinds[] = {{MESSAGE_STATUS, "status"}, {MESSAGE_PART, "part"},     {MESSAGE_ANSWER, "answer"},
-                 {MESSAGE_CREDIT, "credit"}, {MESSAGE_CANCEL, "cancel"}, {MESSAGE_REQUEST, "request"}};
+    } kinds[] = {{MESSAGE_STATUS, "status"}, {MESSAGE_PART, "part"},
+                 {MESSAGE_ANSWER, "answer"}, {MESSAGE_CREDIT, "credit"},
+                 {MESSAGE_CANCEL, "cancel"}, {MESSAGE_REQUEST, "request"}};
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (flags & kinds[i].flag)
@@ -64,8 +65,10 @@ int control_tap_start(struct control_state *state, struct context *context,
                         (unsigned)limit, message->bodies);
     if (rc < 0)
         return actor_reply_refusal(context, "internal", "the tap could not be set", "");
-    state->watch = (struct control_watch){
-        .request = context_defer(context), .left = limit, .bodies = message->bodies, .in_use = true};
+    state->watch = (struct control_watch){.request = context_defer(context),
+                                          .left = limit,
+                                          .bodies = message->bodies,
+                                          .in_use = true};
     state->lost = 0;
     return 0;
 }

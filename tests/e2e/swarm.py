@@ -35,8 +35,8 @@ def alive(pid):
 
 
 class Swarm:
-    def __init__(self, run, provider, agents=None, name="five", model_base=None, token_path="/oauth/token",
-                 encoding="json", rotation="strict", client_id="practice", model="lab/gpt-5.5",
+    def __init__(self, run, provider, agents=None, name="five", model_base=None,
+                 token_path="/oauth/token", encoding="json", rotation="strict", client_id="practice", model="lab/gpt-5.5",
                  api="openai-responses", oauth=None):
         self.run = run
         self.name = name
@@ -143,7 +143,8 @@ class Swarm:
         for path in glob.glob("/proc/[0-9]*"):
             try:
                 with open(path + "/environ", "rb") as environ:
-                    if b"QUEENRIGHT_STATE=" + self.state.encode() not in environ.read().split(b"\0"):
+                    mark = b"QUEENRIGHT_STATE=" + self.state.encode()
+                    if mark not in environ.read().split(b"\0"):
                         continue
                 with open(path + "/cmdline", "rb") as cmdline:
                     words = cmdline.read().decode().split("\0")

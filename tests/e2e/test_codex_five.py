@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Five real `codex exec` that take their bearer from `queenright auth token`, no swarm running, over
-several expiries: all answer, nothing is reused."""
+"""Five real `codex exec` that take their bearer from `queenright auth token`, no swarm running,
+over several expiries: all answer, nothing is reused."""
 import time
 
 import e2e

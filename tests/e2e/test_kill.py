@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 at random moments of a refresh. With a provider that grants 30 s of grace the login
-survives whatever is killed, the keeper included; with a strict one it survives the death of everything
-but the keeper. KILLS in the environment sets how often (40)."""
+survives whatever is killed, the keeper included; with a strict one it survives the death of
+everything but the keeper. KILLS in the environment sets how often (40)."""
 import os
 import random
 import time
@@ -36,8 +36,9 @@ def keeper_and_grace(seed):
             asked.communicate(timeout=60)
             survives(swarm)
         e2e.expect(practice.stats(), families_ended=0)
-        print(f"grace: keeper killed {KILLS} times, the login lives: {practice.stats()['rotations']}"
-              f" rotations, {practice.stats()['repeated']} repeated")
+        stats = practice.stats()
+        print(f"grace: keeper killed {KILLS} times, the login lives: {stats['rotations']}"
+              f" rotations, {stats['repeated']} repeated")
 
 
 def nodes_and_strict(seed):

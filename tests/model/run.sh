@@ -17,13 +17,16 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-# shellcheck disable=SC2086 # a list of -D words
 case "$defines" in
-*LIVENESS*) spin $defines -a "$here/$model" >spin.log; gcc -O2 -w -DNFAIR=8 -DVECTORSZ=2048 -o pan pan.c
-            ./pan -a -f -m1000000 -w24 >pan.log 2>&1 ;;
-*) spin $defines -a "$here/$model" >spin.log; gcc -O2 -w -DSAFETY -DVECTORSZ=2048 -o pan pan.c
-   ./pan -m1000000 -w24 -E >pan.log 2>&1 ;;
+*LIVENESS*) kind="-DNFAIR=8" search="-a -f" ;;
+*) kind="-DSAFETY" search="-E" ;;
 esac
+# shellcheck disable=SC2086
+{
+    spin $defines -a "$here/$model" >spin.log
+    gcc -O2 -w $kind -DVECTORSZ=2048 -o pan pan.c
+    ./pan $search -m1000000 -w24 >pan.log 2>&1
+}
 errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' pan.log)
 states=$(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' pan.log)
 [ -n "$errors" ] || { cat spin.log pan.log; exit 1; }

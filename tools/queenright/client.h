@@ -22,9 +22,9 @@ typedef int (*client_part_fn)(void *arg, const struct message *part);
 int client_run(struct link_client *client, const char *to, const struct proto_schema *schema,
              const void *question, uint64_t timeout_ms, client_part_fn on_part, void *arg,
              uint32_t wanted, struct message **ret_answer);
-#define client_ask(client, to, name, question, timeout_ms, on_part, arg, wanted, ret_answer)         \
-    client_run(client, to, &name##_schema, (const struct name *){(question)}, timeout_ms, on_part,   \
-             arg, MSG_##wanted, ret_answer)
+#define client_ask(client, to, name, question, timeout_ms, on_part, arg, wanted, ret_answer)       \
+    client_run(client, to, &name##_schema, (const struct name *){(question)}, timeout_ms, on_part, \
+               arg, MSG_##wanted, ret_answer)
 
 /* The exit code for a refusal code, from one table. */
 int client_exit_of_refusal(const char *code);

@@ -109,8 +109,8 @@ int auth_print_logins(const struct command_call *call, struct link_client *clien
         return EXIT_CODE_FAILED;
     clock_gettime(CLOCK_REALTIME, &now);
     logins.now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    code = client_ask(client, "token", token_status, &question, CLIENT_TIMEOUT_MS, on_profile, &logins,
-                    done, NULL);
+    code = client_ask(client, "token", token_status, &question, CLIENT_TIMEOUT_MS, on_profile,
+                      &logins, done, NULL);
     if (code == 0 && output_print(logins.output, "no login yet; queenright auth import PATH") < 0)
         code = EXIT_CODE_FAILED;
     output_free(logins.output);

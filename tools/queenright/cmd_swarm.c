@@ -58,8 +58,8 @@ int cmd_down(struct command_call *call)
     if (code == 0 && pid > 0)
         gone.fd = process_pidfd(pid);
     if (code == 0)
-        code = client_ask(client, "swarm", swarm_down, &question, CLIENT_TIMEOUT_MS, NULL, NULL, done,
-                        NULL);
+        code = client_ask(client, "swarm", swarm_down, &question, CLIENT_TIMEOUT_MS, NULL, NULL,
+                          done, NULL);
     link_client_close(client);
     if (code == 0 && gone.fd >= 0 && poll(&gone, 1, DOWN_TIMEOUT_MS) == 0) {
         command_error(NULL, "swarm %s has not ended within a minute (pid %d)", name, (int)pid);

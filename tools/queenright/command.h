@@ -90,7 +90,7 @@ static inline const char *command_value(const struct command_call *call, enum co
     return call->values[key];
 }
 
-/* "90", "90s", "10m", "2h", "250ms" to milliseconds; a bare number is seconds. False: it is none. */
+/* "90", "90s", "10m", "2h", "250ms" to milliseconds; a bare number is seconds. False: none. */
 bool command_duration(const char *text, uint64_t *ret_ms);
 
 const struct command *command_find(const char *name);

@@ -17,13 +17,14 @@
 #define PROFILE "practice:me"
 
 static const char config_text[] =
-    "{\n"
-    "  \"swarm\": \"practice\",\n"
+    "{ \"swarm\": \"practice\",\n"
     "  \"models\": { \"providers\": { \"practice\": {\n"
-    "    \"baseUrl\": \"http://127.0.0.1:%1$u/v1\", \"api\": \"openai-responses\", \"auth\": \"oauth\",\n"
-    "    \"oauth\": { \"tokenUrl\": \"http://127.0.0.1:%1$u/oauth/token\", \"clientId\": \"%2$s\",\n"
-    "               \"encoding\": \"json\", \"rotation\": \"strict\" } } } },\n"
-    "  \"auth\": { \"profiles\": { \"" PROFILE "\": { \"provider\": \"practice\", \"mode\": \"oauth\" } } },\n"
+    "    \"baseUrl\": \"http://127.0.0.1:%1$u/v1\",\n"
+    "    \"api\": \"openai-responses\", \"auth\": \"oauth\",\n"
+    "    \"oauth\": { \"tokenUrl\": \"http://127.0.0.1:%1$u/oauth/token\",\n"
+    "      \"clientId\": \"%2$s\", \"encoding\": \"json\", \"rotation\": \"strict\" } } } },\n"
+    "  \"auth\": { \"profiles\": {\n"
+    "    \"" PROFILE "\": { \"provider\": \"practice\", \"mode\": \"oauth\" } } },\n"
     "  \"agents\": {\n"
     "    \"defaults\": { \"model\": { \"primary\": \"practice/scripted\" } },\n"
     "    \"entries\": {\n"
@@ -31,10 +32,9 @@ static const char config_text[] =
     "      \"axon\":  { \"instructions\": \"You are axon. You write code.\" },\n"
     "      \"nova\":  { \"instructions\": \"You are nova. You review.\" },\n"
     "      \"nexis\": { \"instructions\": \"You are nexis. You test.\", \"node\": \"b\" },\n"
-    "      \"lumi\":  { \"instructions\": \"You are lumi. You write the docs.\", \"node\": \"b\" }\n"
-    "    } },\n"
-    "  \"nodes\": { \"home\": {}, \"b\": {} }\n"
-    "}\n";
+    "      \"lumi\":  { \"instructions\": \"You are lumi. You write the docs.\","
+    " \"node\": \"b\" } } },\n"
+    "  \"nodes\": { \"home\": {}, \"b\": {} } }\n";
 
 int practice_swarm_start(const struct practice_options *options, struct practice **ret_practice,
                          struct config **ret_config)
@@ -146,8 +146,8 @@ static uint64_t stored_generation(const struct command_call *call)
 
     if (auth_open_keeper(call, &client) != 0)
         return 0;
-    client_ask(client, "token", token_status, &question, CLIENT_TIMEOUT_MS, on_generation, &generation,
-             done, NULL);
+    client_ask(client, "token", token_status, &question, CLIENT_TIMEOUT_MS, on_generation,
+               &generation, done, NULL);
     link_client_close(client);
     return generation;
 }

@@ -165,8 +165,8 @@ int swarms_view(const struct command_call *call, struct swarm_view **ret_view)
         add_process(view, "keeper", "keeper", endpoint);
     if (paths_up_endpoint(&call->paths, view->name, endpoint, sizeof(endpoint)) == 0)
         add_process(view, "up", "up", endpoint);
-    code = client_ask(client, "swarm", swarm_status, &question, CLIENT_TIMEOUT_MS, on_view_part, view,
-                    done, NULL);
+    code = client_ask(client, "swarm", swarm_status, &question, CLIENT_TIMEOUT_MS, on_view_part,
+                      view, done, NULL);
     link_client_close(client);
     if (code == 0)
         *ret_view = view;
