@@ -36,7 +36,8 @@ def alive(pid):
 
 class Swarm:
     def __init__(self, run, provider, agents=None, name="five", model_base=None,
-                 token_path="/oauth/token", encoding="json", rotation="strict", client_id="practice", model="lab/gpt-5.5",
+                 token_path="/oauth/token", encoding="json", rotation="strict",
+                 client_id="practice", model="lab/gpt-5.5",
                  api="openai-responses", oauth=None):
         self.run = run
         self.name = name
