@@ -40,20 +40,31 @@ struct journal_state {
     uint64_t appended, failed;
 };
 
-/* What a path or a disk can have against it, in words. */
+/* What a path or a disk can have against it, in words; the last row is for the rest. */
+static const struct fault {
+    int error;
+    const char *code;
+    const char *remedy;
+} faults[] = {
+    {-EINVAL, "bad_request", ""},
+    {-EMSGSIZE, "too_large", ""},
+    {-ENOSPC, "not_saved", "make room on the disk"},
+    {-EDQUOT, "not_saved", "make room on the disk"},
+    {-ELOOP, "not_saved", "symbolic links are not followed there"},
+    {-EROFS, "not_saved", "look at the state directory's owner, modes and file system"},
+    {-EACCES, "not_saved", "look at the state directory's owner, modes and file system"},
+    {0, "not_saved", ""},
+};
+
 static struct message *refusal_of(int error, const char *what, const char *path)
 {
     char why[PATH_TEXT_MAX + 128];
-    bool ours = error == -EINVAL;
+    const struct fault *fault = faults;
 
+    while (fault->error && fault->error != error)
+        fault++;
     snprintf(why, sizeof(why), "%s %s: %s", what, path, strerror(-error));
-    return actor_refusal(ours ? "bad_request" : "not_saved", why,
-                         error == -ENOSPC || error == -EDQUOT ? "make room on the disk"
-                         : error == -ELOOP ? "symbolic links are not followed there"
-                         : error == -EROFS || error == -EACCES
-                             ? "look at the state directory's owner, modes and file system"
-                             : "",
-                         0, 0);
+    return actor_refusal(fault->code, why, fault->remedy, 0, 0);
 }
 
 static int reply(struct context *context, struct message *answer)

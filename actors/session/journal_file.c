@@ -218,7 +218,9 @@ int journal_file_append(int root, const char *path, const char *line, size_t siz
 {
     char name[NAME_MAX + 1];
 
-    if (size == 0 || size > JOURNAL_LINE_MAX || memchr(line, '\n', size) || memchr(line, 0, size))
+    if (size > JOURNAL_LINE_MAX)
+        return -EMSGSIZE;
+    if (size == 0 || memchr(line, '\n', size) || memchr(line, 0, size))
         return -EINVAL;
     int folder = walk_to(root, path, true, name);
     if (folder < 0)

@@ -17,8 +17,8 @@ int journal_root_open(const char *path);
 
 /* Appends the line and a newline; durable when it returns 0. After an error the file is what it
  * was. A torn line at the end is cut off first. -EINVAL for a path that leaves the root or a line
- * that is none, -ELOOP for a symlink on the way, -EBADF for what is no regular
- * file. */
+ * that is none, -EMSGSIZE for one over the limit, -ELOOP for a symlink on the way, -EBADF for what
+ * is no regular file. */
 int journal_file_append(int root, const char *path, const char *line, size_t size);
 
 struct journal_reader {

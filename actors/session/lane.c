@@ -65,6 +65,15 @@ void lane_error(struct lane *lane, const char *code, const char *why, size_t why
         lane->last_error[text.size - 1] = 0; /* never cut inside a letter */
 }
 
+void lane_request(struct context *context, const char *to, struct message *message,
+                  const struct request_options *options)
+{
+    int r = context_request(context, context_lookup(context, to), message, options);
+
+    if (r < 0)
+        context_stop(context, r);
+}
+
 void lane_write(struct lane *lane, struct context *context, char *entry, uint64_t tag)
 {
     const struct journal_append append = {.file = proto_text(lane->file),
@@ -74,8 +83,7 @@ void lane_write(struct lane *lane, struct context *context, char *entry, uint64_
                                                 context_now_ns(context) + JOURNAL_WAIT_NS};
 
     /* Without memory an empty line is asked for, and the journal's refusal comes back. */
-    context_request(context, context_lookup(context, "journal"),
-                    actor_pack(journal_append, &append), &options);
+    lane_request(context, "journal", actor_pack(journal_append, &append), &options);
     free(entry);
 }
 
@@ -134,8 +142,7 @@ void lane_load(struct lane *lane, struct context *context)
 
     restore_init(&lane->restore, lane->config->history_turns);
     lane->phase = LANE_LOADING;
-    context_request(context, context_lookup(context, "journal"),
-                    actor_pack(journal_load, &message), &options);
+    lane_request(context, "journal", actor_pack(journal_load, &message), &options);
 }
 
 static void record(struct lane *lane, struct context *context, struct item *item)

@@ -113,6 +113,10 @@ void lane_admit(struct lane *lane, struct context *context, struct item *item);
 void lane_load(struct lane *lane, struct context *context);
 /* Begins what can begin. */
 void lane_next(struct lane *lane, struct context *context);
+/* A request that fails at once, for want of memory, ends the session: it is restored from its
+ * transcript. */
+void lane_request(struct context *context, const char *to, struct message *message,
+                  const struct request_options *options);
 /* Appends an entry to the transcript; takes the text. */
 void lane_write(struct lane *lane, struct context *context, char *entry, uint64_t tag);
 void lane_queued(struct lane *lane, struct context *context, uint64_t item);

@@ -172,7 +172,7 @@ static void call_model(struct lane *lane, struct context *context)
         fail(lane, context, "too_large", "the conversation does not fit in a message");
         return;
     }
-    context_request(context, context_lookup(context, "model"), message, &options);
+    lane_request(context, "model", message, &options);
     lane_report(lane, context);
 }
 
@@ -406,7 +406,7 @@ static void start_call(struct lane *lane, struct context *context, size_t i)
     if (call->output)
         return;
     turn->calls_open++;
-    context_request(context, context_lookup(context, call->agent), message, &options);
+    lane_request(context, call->agent, message, &options);
 }
 
 /* All outputs are there: write them down and call the model again. */

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "journal_file.h"
@@ -238,6 +239,50 @@ static void files_are_listed_last_changed_first(void **state)
     assert_int_equal(journal_folder_list(place->root, "../..", &names), -EINVAL);
 }
 
+/* Appends numbers from `first` and says each through the pipe once it is on disk, until killed. */
+static void append_for_ever(struct place *place, uint32_t first, int pipe_end)
+{
+    for (uint32_t n = first;; n++) {
+        char line[64];
+        snprintf(line, sizeof(line), "%u and some text to tear", n);
+        if (append(place, "a", line) < 0 || write(pipe_end, &n, sizeof(n)) != sizeof(n))
+            _exit(1);
+    }
+}
+
+static void what_was_acknowledged_survives_a_kill(void **state)
+{
+    struct place *place = *state;
+    uint32_t acknowledged = 0, written = 0;
+
+    for (int round = 0; round < 8; round++) {
+        int ends[2];
+        assert_int_equal(pipe(ends), 0);
+        pid_t pid = fork();
+        if (pid == 0)
+            append_for_ever(place, written + 1, ends[1]);
+        close(ends[1]);
+        for (int i = 0; i < 20 + round * 7; i++)
+            assert_int_equal(read(ends[0], &acknowledged, sizeof(acknowledged)),
+                             sizeof(acknowledged));
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        while (read(ends[0], &acknowledged, sizeof(acknowledged)) > 0)
+            continue;
+        close(ends[0]);
+
+        struct journal_reader reader;
+        const char *line;
+        size_t size;
+        written = 0;
+        assert_int_equal(journal_reader_open(&reader, place->root, "a"), 0);
+        while (journal_reader_next(&reader, &line, &size) > 0)
+            assert_int_equal(strtoul(line, NULL, 10), ++written);
+        journal_reader_close(&reader);
+        assert_true(written >= acknowledged);
+    }
+}
+
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, place_new, place_free)
 
 int main(void)
@@ -252,6 +297,7 @@ int main(void)
         IN_PLACE(a_full_disk_leaves_the_file_as_it_was),
         IN_PLACE(long_lines_pass_and_too_long_ones_are_counted),
         IN_PLACE(files_are_listed_last_changed_first),
+        IN_PLACE(what_was_acknowledged_survives_a_kill),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
