@@ -26,6 +26,7 @@
 #include "token/token.h"
 
 #define LINGER_MS 15000
+#define LINGER_STAY_MS (100ull * 365 * 86400 * 1000) /* a unit's keeper outlives its swarms */
 #define DRAIN_NS 300000000000ull
 
 struct keeper {
@@ -36,7 +37,22 @@ struct keeper {
     int ready_fd;
 };
 
-/* The rules of every provider that a config names and that has a token endpoint. */
+/* An API key has no token endpoint: its rule is its provider's name alone. */
+static int rule_of(const struct config_provider *provider, struct provider_rule *rule,
+                   char *ret_why, size_t size)
+{
+    char *json;
+    int rc;
+
+    if (provider->auth != AUTH_OAUTH)
+        return snprintf(rule->id, sizeof(rule->id), "%s", provider->id) < 0 ? -EINVAL : 0;
+    json = config_provider_rule_json(provider);
+    rc = json ? provider_rule_parse(provider->id, json, rule, ret_why, size) : -ENOMEM;
+    free(json);
+    return rc;
+}
+
+/* The rules of every provider that a config names and that has credentials. */
 static int load_rules(void *arg, const char *path, token_rule_sink sink_rule, void *sink,
                       char *ret_why, size_t size)
 {
@@ -53,13 +69,13 @@ static int load_rules(void *arg, const char *path, token_rule_sink sink_rule, vo
     }
     for (size_t i = 0; rc == 0 && i < config->provider_count; i++) {
         const struct config_provider *provider = &config->providers[i];
-        char *json = config_provider_rule_json(provider);
-        struct provider_rule rule;
+        struct provider_rule rule = {0};
 
-        rc = json ? provider_rule_parse(provider->id, json, &rule, ret_why, size) : -ENOMEM;
+        if (provider->auth == AUTH_NONE)
+            continue;
+        rc = rule_of(provider, &rule, ret_why, size);
         if (rc == 0)
             sink_rule(sink, &rule, provider->base_url);
-        free(json);
     }
     config_errors_deinit(&errors);
     config_free(config);
@@ -103,13 +119,9 @@ static void block_signals(void)
 static void *wait_for_signal(void *arg)
 {
     struct keeper *keeper = arg;
-    sigset_t signals;
+    sigset_t signals = end_signals();
     int number;
 
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigwait(&signals, &number);
     for (;;) {
         struct token_drain question = {.why = proto_text("a signal")};
         struct message *answer = NULL;
@@ -134,10 +146,11 @@ static int watch_signals(struct keeper *keeper)
 
 static int spawn_actors(struct keeper *keeper)
 {
+    bool stay = command_value(keeper->call, KEY_LINGER) != NULL;
     struct token_config token = {
         .store = keeper->store,
         .exchange = keeper->exchange,
-        .tunables = {.linger_ms = LINGER_MS},
+        .tunables = {.linger_ms = stay ? LINGER_STAY_MS : LINGER_MS},
         .load_rules = load_rules,
         .idle = on_idle,
         .alarm = on_alarm,

@@ -80,6 +80,7 @@ struct command {
 };
 
 extern const struct command command_table[]; /* ends with a row without name */
+extern const struct argp_option command_common_options[]; /* that every command takes */
 
 /* "queenright: WHAT" and, when remedy is not NULL, "  try: REMEDY", on stderr. */
 void command_error(const char *remedy, const char *format, ...)

@@ -43,6 +43,18 @@ static const struct argp_option node_options[] = {
     {0},
 };
 
+static const struct argp_option keeper_options[] = {
+    {"linger", KEY_LINGER, NULL, 0, "Stay, though no swarm needs it", 0},
+    {0},
+};
+
+const struct argp_option command_common_options[] = {
+    {"json", KEY_JSON, NULL, 0, "Print JSON", -2},
+    {"swarm", KEY_SWARM, "NAME", 0, "Which swarm, when several run", -2},
+    {"ready-fd", KEY_READY_FD, "FD", OPTION_HIDDEN, "", -2},
+    {0},
+};
+
 const struct command command_table[] = {
     {.name = "up", .args = "[FILE]", .args_min = 0, .args_max = 1,
      .help = "Launch the swarm of a config and stay with it",
@@ -124,11 +136,19 @@ const struct command command_table[] = {
      .text = "It serves until Ctrl-C; /stats has its counters.",
      .more_options = cmd_practice_options,
      .run = cmd_practice, .no_paths = true},
+    {.name = "completion", .args = "SHELL", .args_min = 1, .args_max = 1,
+     .help = "Print the completion script for bash, zsh or fish",
+     .text = "For bash: source <(queenright completion bash)",
+     .run = cmd_completion, .no_paths = true},
     {.name = "help", .args = "[COMMAND]", .args_min = 0, .args_max = 2,
      .help = "This list, or one command",
      .run = cmd_help, .no_paths = true},
+    {.name = "manual", .args = "FORMAT", .args_min = 1, .args_max = 1,
+     .help = "This reference as a man page (man) or for docs/COMMANDS.md (markdown)",
+     .run = cmd_manual, .hidden = true, .no_paths = true},
     {.name = "keeper", .args = "",
      .help = "The process that owns the logins",
+     .options = keeper_options,
      .run = cmd_keeper, .hidden = true},
     {.name = "node", .args = "",
      .help = "The process that hosts agents",

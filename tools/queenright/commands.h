@@ -25,6 +25,8 @@ int cmd_zmq_links(struct command_call *call);
 int cmd_practice(struct command_call *call);
 size_t cmd_practice_options(struct argp_option *ret_options, size_t max);
 int cmd_help(struct command_call *call);
+int cmd_completion(struct command_call *call);
+int cmd_manual(struct command_call *call);
 /* The program's own processes. */
 int cmd_keeper(struct command_call *call);
 int cmd_node(struct command_call *call);

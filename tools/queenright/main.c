@@ -11,13 +11,6 @@
 #include "queenright/command.h"
 #include "queenright/version.h"
 
-static const struct argp_option common_options[] = {
-    {"json", KEY_JSON, NULL, 0, "Print JSON", -2},
-    {"swarm", KEY_SWARM, "NAME", 0, "Which swarm, when several run", -2},
-    {"ready-fd", KEY_READY_FD, "FD", OPTION_HIDDEN, "", -2},
-    {0},
-};
-
 static error_t on_common(int key, char *argument, struct argp_state *state)
 {
     struct command_call *call = state->input;
@@ -62,8 +55,11 @@ static int parse(struct command_call *call, int words, int argc, char **argv)
     struct argp added = {.options = more, .parser = on_option};
     struct argp_child children[3] = {{0}};
     char doc[2048], name[64];
-    struct argp argp = {.options = common_options, .parser = on_common, .args_doc = command->args,
-                        .doc = doc, .children = children};
+    struct argp argp = {.options = command_common_options,
+                        .parser = on_common,
+                        .args_doc = command->args,
+                        .doc = doc,
+                        .children = children};
 
     if (command->options)
         children[0] = (struct argp_child){&own, 0, NULL, -1};

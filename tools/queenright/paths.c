@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #define UP_SUFFIX ".up.sock"
+#define SOCKET_PATH_MAX sizeof(((struct sockaddr_un *)0)->sun_path) /* bytes, with the NUL */
 
 static int format(char *ret_text, size_t size, const char *text, ...)
     __attribute__((format(printf, 3, 4)));
@@ -109,13 +111,16 @@ static uint32_t short_hash(const char *text)
     return hash;
 }
 
+/* Below $XDG_RUNTIME_DIR, but only where a socket still fits. */
 static int choose_run(const char *state, char *ret_path, size_t size, char *ret_why,
                       size_t why_size)
 {
     const char *value = environment("XDG_RUNTIME_DIR");
+    bool fits = value && strlen(value) + strlen("/queenright/01234567/01234567.01234567.sock") <
+                             SOCKET_PATH_MAX;
     char base[PATH_MAX];
-    int rc = value ? format(base, sizeof(base), "%s/queenright", value)
-                   : format(base, sizeof(base), "/tmp/queenright-%u", geteuid());
+    int rc = fits ? format(base, sizeof(base), "%s/queenright", value)
+                  : format(base, sizeof(base), "/tmp/queenright-%u", geteuid());
 
     if (rc == 0)
         rc = closed_directory(base, ret_why, why_size);
@@ -151,7 +156,7 @@ int paths_init(struct paths *ret_paths, char *ret_why, size_t size)
 /* sun_path has room for 107 bytes; a longer socket path would fail at bind with less to say. */
 static int endpoint(const struct paths *paths, char *ret_text, size_t size, const char *name)
 {
-    if (strlen(paths->run) + 1 + strlen(name) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+    if (strlen(paths->run) + 1 + strlen(name) >= SOCKET_PATH_MAX)
         return -ENAMETOOLONG;
     return format(ret_text, size, "ipc://%s/%s", paths->run, name);
 }
@@ -172,6 +177,12 @@ int paths_node_endpoint(const struct paths *paths, const char *swarm, const char
     char name[160];
     int rc = format(name, sizeof(name), "%s.%s.sock", swarm, node);
 
+    if (rc == 0)
+        rc = endpoint(paths, ret_text, size, name);
+    if (rc != -ENAMETOOLONG)
+        return rc;
+    /* Names too long for a socket are replaced by their hashes. */
+    rc = format(name, sizeof(name), "%08x.%08x.sock", short_hash(swarm), short_hash(node));
     return rc < 0 ? rc : endpoint(paths, ret_text, size, name);
 }
 
@@ -180,6 +191,11 @@ int paths_up_endpoint(const struct paths *paths, const char *swarm, char *ret_te
     char name[160];
     int rc = format(name, sizeof(name), "%s" UP_SUFFIX, swarm);
 
+    if (rc == 0)
+        rc = endpoint(paths, ret_text, size, name);
+    if (rc != -ENAMETOOLONG)
+        return rc;
+    rc = format(name, sizeof(name), "%08x" UP_SUFFIX, short_hash(swarm));
     return rc < 0 ? rc : endpoint(paths, ret_text, size, name);
 }
 

@@ -11,7 +11,8 @@
 struct paths {
     char state[PATH_MAX]; /* $QUEENRIGHT_STATE, else $XDG_STATE_HOME/queenright, else
                            * ~/.local/state/queenright; absolute */
-    char run[PATH_MAX];   /* $XDG_RUNTIME_DIR/queenright/HASH, else /tmp/queenright-UID/HASH */
+    char run[PATH_MAX];   /* $XDG_RUNTIME_DIR/queenright/HASH, where that is short enough for
+                           * sockets, else /tmp/queenright-UID/HASH */
 };
 
 /* 0, or negative errno with a sentence (what, where, what to do) in ret_why. */
