@@ -16,6 +16,8 @@
 
 #include "core.h"
 
+#define TURN_NS UINT64_C(100000)
+
 void context_init(struct context *context, struct runtime *runtime, struct worker *worker,
                   struct actor *actor)
 {
@@ -65,7 +67,7 @@ static int actor_prepare(struct runtime *runtime, struct actor *actor, const str
                          const char *name, struct actor_id supervisor)
 {
     struct cold *cold = NULL;
-    void *state = calloc(1, ops->state_size ? ops->state_size : 1);
+    void *state = ops->state_size ? calloc(1, ops->state_size) : NULL;
 
     if (name || actor_id_is_set(supervisor)) {
         cold = calloc(1, sizeof *cold);
@@ -74,7 +76,7 @@ static int actor_prepare(struct runtime *runtime, struct actor *actor, const str
         if (cold)
             cold->supervisor = supervisor;
     }
-    if (!state || ((name || actor_id_is_set(supervisor)) && !cold)) {
+    if ((!state && ops->state_size) || ((name || actor_id_is_set(supervisor)) && !cold)) {
         free(state);
         free(cold);
         return -ENOMEM;
@@ -117,8 +119,8 @@ static void actor_settle(struct runtime *runtime, struct worker *worker, struct 
 {
     if (atomic_load_explicit(&actor->id, memory_order_relaxed) != id.n)
         return; /* it stopped itself in start */
-    mailbox_take(&actor->mailbox);
-    if (!mailbox_rest(&actor->mailbox))
+    mailbox_take(&actor->mailbox, &actor->queues);
+    if (!mailbox_rest(&actor->mailbox, &actor->queues))
         schedule(runtime, worker, actor);
 }
 
@@ -213,7 +215,7 @@ void actor_end(struct context *context, enum exit_reason reason, int error)
         actor->ops->stop(actor->state, context);
 
     timers_forget(runtime, actor);
-    mailbox_close(&actor->mailbox, &left);
+    mailbox_close(&actor->mailbox, &actor->queues, &left);
 
     spin_lock(&actor->lock);
     cold = actor->cold;
@@ -265,18 +267,33 @@ static void turn_account(struct worker *worker, struct actor *actor, uint64_t ha
 
 static void note_queue(struct actor *actor)
 {
-    const struct message *oldest = actor->mailbox.normal.head;
+    const struct message *oldest = actor->queues.normal.head;
 
-    if (actor->mailbox.count > atomic_load_explicit(&actor->queue_high, memory_order_relaxed))
-        atomic_store_explicit(&actor->queue_high, actor->mailbox.count, memory_order_relaxed);
+    if (actor->queues.count > atomic_load_explicit(&actor->queue_high, memory_order_relaxed))
+        atomic_store_explicit(&actor->queue_high, actor->queues.count, memory_order_relaxed);
     atomic_store_explicit(&actor->oldest_sent_ns, oldest ? oldest->sent_ns : 0,
                           memory_order_relaxed);
+}
+
+/* Turns are fair in time, not in number: with a backlog of messages that have been quick so far, as
+ * many as fit TURN_NS. */
+static uint64_t turn_limit(const struct runtime *runtime, const struct actor *actor)
+{
+    uint64_t limit = runtime->turn_messages;
+
+    if (actor->queues.count > limit && !runtime->options.turn_messages) {
+        uint64_t handled = atomic_load_explicit(&actor->handled, memory_order_relaxed);
+        uint64_t busy_ns = atomic_load_explicit(&actor->busy_ns, memory_order_relaxed);
+        uint64_t fit = busy_ns ? TURN_NS * handled / busy_ns : 0;
+        limit = fit > limit ? fit : limit;
+    }
+    return limit;
 }
 
 enum turn actor_turn(struct worker *worker, struct actor *actor)
 {
     struct runtime *runtime = worker->runtime;
-    uint64_t start_ns = worker->now_ns, handled = 0;
+    uint64_t start_ns = worker->now_ns, handled = 0, limit;
     struct context context;
     struct message *message;
     bool ended = false;
@@ -285,9 +302,10 @@ enum turn actor_turn(struct worker *worker, struct actor *actor)
     atomic_store_explicit(&worker->running,
                           atomic_load_explicit(&actor->id, memory_order_relaxed),
                           memory_order_release);
-    mailbox_take(&actor->mailbox);
+    mailbox_take(&actor->mailbox, &actor->queues);
     note_queue(actor);
-    while (handled < runtime->turn_messages && (message = mailbox_pop(&actor->mailbox))) {
+    limit = turn_limit(runtime, actor);
+    while (handled < limit && (message = mailbox_pop(&actor->mailbox, &actor->queues))) {
         context_init(&context, runtime, worker, actor);
         handled++;
         ended = dispatch(&context, message);
@@ -298,7 +316,7 @@ enum turn actor_turn(struct worker *worker, struct actor *actor)
     atomic_store_explicit(&worker->running, 0, memory_order_relaxed);
     if (ended)
         return TURN_ENDED;
-    return mailbox_rest(&actor->mailbox) ? TURN_IDLE : TURN_MORE;
+    return mailbox_rest(&actor->mailbox, &actor->queues) ? TURN_IDLE : TURN_MORE;
 }
 
 bool actor_wait(struct worker *worker, struct actor *actor, uint64_t timeout_ns)

@@ -108,26 +108,31 @@ struct inspection;
 struct cold; /* name, supervisor, counters, ring: for those that have any */
 
 struct actor {
+    /* One cache line that senders read. */
     _Alignas(64) struct mailbox mailbox;
     _Atomic uint64_t id; /* S: 0 while the slot is free */
     _Atomic(struct pin *) pin;
-    _Alignas(64) const struct actor_ops *ops; /* L */
-    void *state;                              /* W */
-    struct open_tables *open;                 /* W, L for changes */
-    struct cold *cold;                        /* W, L for changes */
-    struct actor *run_next;                   /* the inject queue's; the free list's */
-    _Atomic uint64_t handled, busy_ns;
-    uint64_t started;                         /* L: position in the order of starts */
-    _Atomic uint64_t oldest_sent_ns;          /* of what waits, as of the last turn */
-    _Atomic uint32_t failed_sends, queue_high;
-    uint32_t timer_index;                     /* timers lock: index + 1 in the runtime's heap */
-    _Atomic int last_error;
-    _Atomic uint32_t named_since; /* S: the slot is one name's from this incarnation on; 0: no */
+    struct actor *run_next; /* the common run queue's; the free list's */
+    uint64_t started;       /* L: position in the order of starts */
     uint32_t slot, incarnation;
+    _Atomic uint32_t named_since; /* S: the slot is one name's from this incarnation on; 0: no */
+    uint32_t timer_index;         /* timers lock: index + 1 in the runtime's heap */
+
+    _Alignas(64) struct mailbox_queues queues; /* W */
+    const struct actor_ops *ops;               /* L */
+    void *state;                               /* W */
+    struct open_tables *open;                  /* W, L for changes */
+    struct cold *cold;                         /* W, L for changes */
+    _Atomic uint64_t handled, busy_ns;
+    _Atomic uint64_t oldest_sent_ns; /* of what waits, as of the last turn */
+    _Atomic uint32_t failed_sends, queue_high;
+    _Atomic int last_error;
     uint16_t row; /* W: index of the handler found last */
     bool stop_asked;
     struct spin lock;
 };
+
+_Static_assert(sizeof(struct actor) == 192, "an idle actor costs a slot and its state");
 
 struct cold {
     char name[INTROSPECT_NAME_MAX];

@@ -231,7 +231,7 @@ static size_t describe_claimed(struct runtime *runtime, struct actor *actor, uin
         }
         if (atomic_load_explicit(&actor->id, memory_order_acquire) == id)
             length = actor->ops->describe(actor->state, ret_text, size);
-        if (!mailbox_rest(&actor->mailbox))
+        if (!mailbox_rest(&actor->mailbox, &actor->queues))
             schedule(runtime, NULL, actor);
         return length;
     }

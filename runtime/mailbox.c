@@ -17,10 +17,10 @@
  * compare-and-swap has no ABA problem. tests/spin/mailbox.pml
  * is the same in Promela.
  *
- * The reader sorts what it took into two private queues, control before normal, each in the order
+ * The reader sorts what it took into two queues, control before normal, each in the order
  * of sending. It takes at the start of each turn, so a control message waits for one turn at most.
  *
- * The limit is held against the number in the word plus the private queues' length as published by
+ * The limit is held against the number in the word plus the queues' length as published by
  * the reader. Between a take and its publication a sender may see too few: the bound is twice the
  * limit in that instant, and exact otherwise. Answers and parts do not count against it: each was
  * promised room when its request was sent or its credit given. */
@@ -35,7 +35,7 @@
 #define POINTER_BITS 48
 #define POINTER_MASK ((UINT64_C(1) << POINTER_BITS) - 1)
 #define PUSHED_MAX 0xffffu
-/* With a limit over this the private length is published only now and then, for each publication
+/* With a limit over this the queues' length is published only now and then, for each publication
  * takes the cache line from the senders. */
 #define PUBLISH_EACH 256u
 #define PUBLISH_EVERY 32u
@@ -117,31 +117,32 @@ static void queue_prepend_one(struct message_queue *queue, struct message *messa
         queue->tail = message;
 }
 
-static void publish(struct mailbox *mailbox)
+static void publish(struct mailbox *mailbox, const struct mailbox_queues *queues)
 {
-    atomic_store_explicit(&mailbox->waiting, mailbox->count, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->waiting, queues->count, memory_order_relaxed);
 }
 
-static void sort_chain(struct mailbox *mailbox, struct message *newest)
+static void sort_chain(struct mailbox *mailbox, struct mailbox_queues *queues,
+                       struct message *newest)
 {
     struct message_queue control = {0}, normal = {0};
 
     while (newest) {
         struct message *older = newest->next;
         queue_prepend_one(newest->flags & MESSAGE_CONTROL ? &control : &normal, newest);
-        mailbox->count++;
+        queues->count++;
         newest = older;
     }
-    queue_append(&mailbox->control, &control);
-    queue_append(&mailbox->normal, &normal);
-    publish(mailbox);
+    queue_append(&queues->control, &control);
+    queue_append(&queues->normal, &normal);
+    publish(mailbox, queues);
 }
 
-void mailbox_take(struct mailbox *mailbox)
+void mailbox_take(struct mailbox *mailbox, struct mailbox_queues *queues)
 {
     if (!word_is_pointer(atomic_load_explicit(&mailbox->word, memory_order_relaxed)))
         return;
-    sort_chain(mailbox, word_message(atomic_exchange_explicit(&mailbox->word, WORD_RUNNING,
+    sort_chain(mailbox, queues, word_message(atomic_exchange_explicit(&mailbox->word, WORD_RUNNING,
                                                               memory_order_acq_rel)));
 }
 
@@ -150,31 +151,33 @@ static struct message *queue_pop(struct message_queue *queue)
     struct message *message = queue->head;
     if (message) {
         queue->head = message->next;
-        if (!queue->head)
+        if (queue->head)
+            __builtin_prefetch(queue->head); /* its header was written on another core */
+        else
             queue->tail = NULL;
         message->next = NULL;
     }
     return message;
 }
 
-struct message *mailbox_pop(struct mailbox *mailbox)
+struct message *mailbox_pop(struct mailbox *mailbox, struct mailbox_queues *queues)
 {
-    struct message *message = queue_pop(&mailbox->control);
+    struct message *message = queue_pop(&queues->control);
     if (!message)
-        message = queue_pop(&mailbox->normal);
+        message = queue_pop(&queues->normal);
     if (!message)
         return NULL;
-    mailbox->count--;
-    if (mailbox->count % PUBLISH_EVERY == 0 ||
+    queues->count--;
+    if (queues->count % PUBLISH_EVERY == 0 ||
         atomic_load_explicit(&mailbox->limit, memory_order_relaxed) <= PUBLISH_EACH)
-        publish(mailbox);
+        publish(mailbox, queues);
     return message;
 }
 
-bool mailbox_rest(struct mailbox *mailbox)
+bool mailbox_rest(struct mailbox *mailbox, struct mailbox_queues *queues)
 {
     uint64_t running = WORD_RUNNING;
-    if (mailbox->count)
+    if (queues->count)
         return false;
     return atomic_compare_exchange_strong_explicit(&mailbox->word, &running, WORD_IDLE,
                                                    memory_order_acq_rel, memory_order_relaxed);
@@ -193,44 +196,47 @@ static bool is_request(const struct message *message, struct actor_id from, uint
            actor_id_equal(message->from, from);
 }
 
-struct message *mailbox_find(struct mailbox *mailbox, struct actor_id from, uint64_t request)
+struct message *mailbox_find(struct mailbox *mailbox, struct mailbox_queues *queues,
+                               struct actor_id from, uint64_t request)
 {
-    mailbox_take(mailbox);
-    struct message *message = mailbox->normal.head;
+    mailbox_take(mailbox, queues);
+    struct message *message = queues->normal.head;
     while (message && !is_request(message, from, request))
         message = message->next;
     return message;
 }
 
-struct message *mailbox_remove(struct mailbox *mailbox, struct actor_id from, uint64_t request)
+struct message *mailbox_remove(struct mailbox *mailbox, struct mailbox_queues *queues,
+                               struct actor_id from, uint64_t request)
 {
-    struct message *found = mailbox_find(mailbox, from, request);
+    struct message *found = mailbox_find(mailbox, queues, from, request);
     struct message *before = NULL;
 
     if (!found)
         return NULL;
-    for (struct message *m = mailbox->normal.head; m != found; m = m->next)
+    for (struct message *m = queues->normal.head; m != found; m = m->next)
         before = m;
     if (before)
         before->next = found->next;
     else
-        mailbox->normal.head = found->next;
-    if (mailbox->normal.tail == found)
-        mailbox->normal.tail = before;
+        queues->normal.head = found->next;
+    if (queues->normal.tail == found)
+        queues->normal.tail = before;
     found->next = NULL;
-    mailbox->count--;
-    publish(mailbox);
+    queues->count--;
+    publish(mailbox, queues);
     return found;
 }
 
-void mailbox_close(struct mailbox *mailbox, struct mailbox_left *ret_left)
+void mailbox_close(struct mailbox *mailbox, struct mailbox_queues *queues,
+                   struct mailbox_left *ret_left)
 {
-    sort_chain(mailbox, word_message(atomic_exchange_explicit(&mailbox->word, WORD_CLOSED,
+    sort_chain(mailbox, queues, word_message(atomic_exchange_explicit(&mailbox->word, WORD_CLOSED,
                                                               memory_order_acq_rel)));
-    *ret_left = (struct mailbox_left){mailbox->control, mailbox->normal};
-    mailbox->control = mailbox->normal = (struct message_queue){0};
-    mailbox->count = 0;
-    publish(mailbox);
+    *ret_left = (struct mailbox_left){queues->control, queues->normal};
+    queues->control = queues->normal = (struct message_queue){0};
+    queues->count = 0;
+    publish(mailbox, queues);
 }
 
 struct message *mailbox_left_pop(struct mailbox_left *left)

@@ -9,13 +9,18 @@ struct message_queue {
     struct message *head, *tail;
 };
 
-/* Shared by senders: word, waiting, limit. The rest is the running worker's. */
+/* What senders touch. It shares no cache line with the queues, which the reader writes all the
+ * time. */
 struct mailbox {
     _Atomic uint64_t word;
-    _Atomic uint32_t waiting; /* in the private queues, as last published */
+    _Atomic uint32_t waiting; /* in the queues, as last published */
     _Atomic uint32_t limit;
+};
+
+/* The reader's own. */
+struct mailbox_queues {
     struct message_queue control, normal;
-    uint32_t count; /* in the private queues */
+    uint32_t count;
 };
 
 struct mailbox_left {
@@ -42,17 +47,21 @@ void mailbox_open(struct mailbox *mailbox, unsigned limit);
 enum mailbox_push mailbox_push(struct mailbox *mailbox, struct message *message, unsigned extra);
 
 /* Only by who runs the actor: */
-void mailbox_take(struct mailbox *mailbox); /* moves what was pushed to the private queues */
-struct message *mailbox_pop(struct mailbox *mailbox);
+/* Moves what was pushed to the queues. */
+void mailbox_take(struct mailbox *mailbox, struct mailbox_queues *queues);
+struct message *mailbox_pop(struct mailbox *mailbox, struct mailbox_queues *queues);
 /* True: nothing was there, the actor is idle and no longer the caller's. */
-bool mailbox_rest(struct mailbox *mailbox);
+bool mailbox_rest(struct mailbox *mailbox, struct mailbox_queues *queues);
 /* Makes the caller the runner of an idle actor: a pinned one that woke by itself, or who looks. */
 bool mailbox_claim(struct mailbox *mailbox);
-/* Takes the request that `from` sent under this number out of the private queues. */
-struct message *mailbox_remove(struct mailbox *mailbox, struct actor_id from, uint64_t request);
-struct message *mailbox_find(struct mailbox *mailbox, struct actor_id from, uint64_t request);
+/* Takes the request that `from` sent under this number out of the queues. */
+struct message *mailbox_remove(struct mailbox *mailbox, struct mailbox_queues *queues,
+                               struct actor_id from, uint64_t request);
+struct message *mailbox_find(struct mailbox *mailbox, struct mailbox_queues *queues,
+                               struct actor_id from, uint64_t request);
 /* Closes; what was in it is the caller's. */
-void mailbox_close(struct mailbox *mailbox, struct mailbox_left *ret_left);
+void mailbox_close(struct mailbox *mailbox, struct mailbox_queues *queues,
+                   struct mailbox_left *ret_left);
 struct message *mailbox_left_pop(struct mailbox_left *left);
 
 /* From any thread, approximate: */

@@ -22,7 +22,7 @@
 #define POOL_LIMIT 256u
 #define POOL_BATCH (POOL_LIMIT / 2)
 #define POOL_BLOCK 192u /* header and a small body */
-#define DEPOT_BATCHES 64u
+#define DEPOT_BATCHES 256u
 
 #define FROM_MALLOC 0u
 #define FROM_POOL 1u

@@ -88,7 +88,8 @@ bool stream_credit(struct context *context, struct message *message)
     message_free(message);
     struct open_in *in = open ? table_find_key(&open->in, from.n, number) : NULL;
     if (!in) {
-        struct message *queued = mailbox_find(&context->actor->mailbox, from, number);
+        struct actor *actor = context->actor;
+        struct message *queued = mailbox_find(&actor->mailbox, &actor->queues, from, number);
         if (queued)
             queued->part += parts;
         return false;
