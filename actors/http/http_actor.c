@@ -91,8 +91,10 @@ static size_t on_header(char *line, size_t unit, size_t count, void *arg)
         return unit * count;
     int result = transfer_take_header(transfer, line, unit * count);
     transfer->over_limit |= result == -EMSGSIZE;
-    if (result == 0 && transfer->head_complete)
+    if (result == 0 && transfer->head_complete) {
+        transfer_drop_body(transfer);
         result = send_head(transfer);
+    }
     return result == 0 || result == -EAGAIN ? unit * count : 0;
 }
 

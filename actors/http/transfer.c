@@ -228,6 +228,16 @@ void transfer_free(struct transfer *transfer)
     free(transfer);
 }
 
+void transfer_drop_body(struct transfer *transfer)
+{
+    curl_off_t sent = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    if (!transfer->post || (size_t)sent < transfer->body_size)
+        return;
+    free(transfer->body);
+    transfer->body = NULL;
+}
+
 /* ---- the answer's head --------------------------------------------------------------------- */
 
 static bool head_reserve(struct transfer *transfer, size_t more)

@@ -52,5 +52,8 @@ const char *transfer_check(const struct http_request *message, const struct http
 /* NULL without memory. The easy handle is made, with all options but the callbacks. */
 struct transfer *transfer_new(const struct http_request *message, const struct http_config *config);
 void transfer_free(struct transfer *transfer);
+/* Frees the request's body once all of it has been sent: streams live long, and conversations are
+ * long. It will not be sent again. */
+void transfer_drop_body(struct transfer *transfer);
 /* Takes one line of the answer's head, as curl hands it over. 0 or -EMSGSIZE, -ENOMEM. */
 int transfer_take_header(struct transfer *transfer, const char *line, size_t size);

@@ -6,6 +6,11 @@
 
 #include "reading.h"
 
+/* Encrypted reasoning can be read only by the account that wrote it; to any other it is an error.
+ * So a reasoning item carries a mark of who wrote it, in conversations and transcripts, and goes
+ * back to nobody else. No provider ever sees the mark. */
+#define ITEM_BY "_by"
+
 /* A call in the common form. */
 struct api_call {
     const char *model;     /* without its provider */
@@ -14,6 +19,7 @@ struct api_call {
     const json_t *tools;   /* array of {name, description, parameters}; may be empty or NULL */
     const char *cache_key; /* may be NULL */
     const char *tool_space; /* declare tools inside a namespace of this name; may be NULL */
+    const char *by;        /* who answers, provider and profile; see ITEM_BY */
     bool reasoning;        /* ask for the reasoning items that the next call needs */
     unsigned output_max;   /* tokens, for the kinds that demand one */
 };

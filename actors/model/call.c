@@ -285,6 +285,7 @@ static void send_http(struct call *call, struct context *context, struct proto_t
     const struct provider *provider = route_of(call)->provider;
     bool key_header = provider->auth == PROVIDER_AUTH_KEY && provider->api->key_header;
     size_t size = 0;
+    snprintf(call->by, sizeof(call->by), "%s %s", provider->id, route_of(call)->profile);
     char *body = call_body(call, &size), *headers = call_headers(call, account);
     struct http_request request = {.method = proto_text("POST"),
                                    .url = proto_text(provider->url),

@@ -19,6 +19,7 @@ char *call_body(const struct call *call, size_t *ret_size)
                               .input = input,
                               .tools = tools,
                               .cache_key = call->cache_key,
+                              .by = call->by,
                               .tool_space = route->provider->tool_space,
                               .reasoning = route->provider->reasoning,
                               .output_max = route->provider->output_max};

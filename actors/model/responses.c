@@ -35,12 +35,29 @@ static json_t *tools_of(const struct api_call *call)
                      "description", "Tools of this agent.", "tools", tools);
 }
 
+static json_t *input_of(const struct api_call *call)
+{
+    json_t *input = json_array(), *item;
+    size_t i;
+    json_array_foreach(call->input, i, item) {
+        const char *by = json_string_value(json_object_get(item, ITEM_BY));
+        if (strcmp(json_text(item, "type"), "reasoning") != 0) {
+            json_array_append(input, item);
+        } else if (by && call->by && strcmp(by, call->by) == 0) {
+            json_t *own = json_copy(item);
+            json_object_del(own, ITEM_BY);
+            json_array_append_new(input, own);
+        }
+    }
+    return input;
+}
+
 static json_t *build(const struct api_call *call)
 {
-    json_t *body = json_pack("{ss ss% sO sb sb}", "model", call->model, "instructions",
+    json_t *body = json_pack("{ss ss% so sb sb}", "model", call->model, "instructions",
                              call->instructions.data ? call->instructions.data : "",
-                             (size_t)call->instructions.size, "input", call->input, "store", 0,
-                             "stream", 1);
+                             (size_t)call->instructions.size, "input", input_of(call), "store",
+                             0, "stream", 1);
     if (!body)
         return NULL;
     if (json_array_size(call->tools) > 0) {
@@ -89,6 +106,8 @@ static int take_item(struct reading *reading, json_t *item)
     json_t *kept = json_copy(item);
     json_object_del(kept, "id");
     json_object_del(kept, "status");
+    if (strcmp(type, "reasoning") == 0 && reading->by)
+        json_object_set_new(kept, ITEM_BY, json_string(reading->by));
     return reading_add_item(reading, kept);
 }
 

@@ -19,7 +19,7 @@
 int stream_open(struct call *call)
 {
     const struct provider *provider = call->routes[call->route].provider;
-    int result = reading_init(&call->reading, provider->api, provider->tool_space);
+    int result = reading_init(&call->reading, provider->api, provider->tool_space, call->by);
     call->reading_open = result == 0;
     call->status = 0;
     call->streaming = false;

@@ -59,7 +59,8 @@ static void a_function_call_is_taken_with_its_arguments(void **state)
                     .text = "",
                     .calls = "[{\"call_id\":\"c1\",\"name\":\"ask\","
                              "\"arguments\":\"{\\\"agent\\\":\\\"nova\\\"}\"}]",
-                    .items = "[{\"type\":\"reasoning\",\"encrypted_content\":\"x\"},"
+                    .items = "[{\"type\":\"reasoning\",\"encrypted_content\":\"x\","
+                             "\"_by\":\"lab lab:me\"},"
                              "{\"type\":\"function_call\",\"call_id\":\"c1\","
                              "\"name\":\"queenright.ask\","
                              "\"arguments\":\"{\\\"agent\\\":\\\"nova\\\"}\"}]",
@@ -133,6 +134,20 @@ static void the_body_has_what_the_plans_backends_demand(void **state)
                 "\"include\":[\"reasoning.encrypted_content\"],\"prompt_cache_key\":\"k\"}");
 }
 
+static void reasoning_goes_back_only_to_whom_it_came_from(void **state)
+{
+    (void)state;
+    struct api_call call = {.model = "m", .by = "lab lab:me"};
+    expect_body(&api_responses, &call,
+                "[{\"type\":\"reasoning\",\"encrypted_content\":\"a\",\"_by\":\"lab lab:me\"},"
+                "{\"type\":\"reasoning\",\"encrypted_content\":\"b\",\"_by\":\"lab lab:you\"},"
+                "{\"type\":\"reasoning\",\"encrypted_content\":\"c\"},"
+                "{\"role\":\"user\",\"content\":\"Hi\"}]", NULL,
+                "{\"model\":\"m\",\"instructions\":\"\",\"store\":false,\"stream\":true,"
+                "\"input\":[{\"type\":\"reasoning\",\"encrypted_content\":\"a\"},"
+                "{\"role\":\"user\",\"content\":\"Hi\"}]}");
+}
+
 static void tools_stand_flat_or_in_a_namespace(void **state)
 {
     (void)state;
@@ -164,6 +179,7 @@ int main(void)
         cmocka_unit_test(an_incomplete_answer_says_why_it_stopped),
         cmocka_unit_test(html_in_the_stream_is_no_answer),
         cmocka_unit_test(the_body_has_what_the_plans_backends_demand),
+        cmocka_unit_test(reasoning_goes_back_only_to_whom_it_came_from),
         cmocka_unit_test(tools_stand_flat_or_in_a_namespace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
