@@ -17,7 +17,7 @@
 static bool wait_readable(const struct server *server, int fd)
 {
     struct pollfd polls[] = {{fd, POLLIN, 0}, {server->stop[0], POLLIN, 0}};
-    return poll(polls, 2, 5000) > 0 && polls[1].revents == 0;
+    return poll(polls, 2, 5000) > 0 && polls[0].revents != 0; /* what came first, before the end */
 }
 
 /* Reads until the headers and a body of their Content-Length are there. */
