@@ -62,6 +62,32 @@ static void a_line_left_out_breaks_the_chain(void **state)
     assert_int_equal(verify(place), -EBADMSG);
 }
 
+/* Two logs that part after the first line, both written with the key; their halves joined. */
+static void a_line_of_another_past_breaks_the_chain(void **state)
+{
+    struct store_place *place = *state;
+    char path[256], bytes[4096], other[4096];
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    audit(place, "one");
+    audit(place, "two");
+    audit(place, "three");
+    store_place_close(place);
+    store_path(place, "audit.log", path, sizeof(path));
+    size_t size = store_read_bytes(path, bytes, sizeof(bytes) - 1);
+    bytes[size] = '\0';
+    size_t first_size = (size_t)(strchr(bytes, '\n') + 1 - bytes);
+    char *third = strchr(bytes + first_size, '\n') + 1;
+    assert_int_equal(truncate(path, (off_t)first_size), 0);
+    assert_int_equal(store_place_open(place), 0);
+    audit(place, "two, but otherwise");
+    store_place_close(place);
+    size_t other_size = store_read_bytes(path, other, sizeof(other));
+    store_write_bytes(path, third, strlen(third), (off_t)other_size);
+    assert_int_equal(store_place_open(place), 0);
+    assert_int_equal(verify(place), -EBADMSG);
+    assert_non_null(strstr(place->store->why(place->store), "number 3"));
+}
+
 static void a_torn_line_is_ended_and_the_chain_goes_on(void **state)
 {
     struct store_place *place = *state;
@@ -103,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_audit_log_is_a_chain_over_restarts),
         TEST(a_line_left_out_breaks_the_chain),
+        TEST(a_line_of_another_past_breaks_the_chain),
         TEST(a_torn_line_is_ended_and_the_chain_goes_on),
         TEST(a_long_log_is_rotated_and_still_one_chain),
     };

@@ -301,6 +301,53 @@ static void a_record_under_another_name_is_refused(void **state)
     expect_bad(place, "lab_you", "under another's name");
 }
 
+static void open_with_key(struct store_place *place, const struct secret *key)
+{
+    store_place_close(place);
+    place->store = store_file_new(&(struct store_file_options){.state_dir = place->directory,
+                                                               .key = key});
+    assert_true(place->store->open(place->store) >= 0);
+}
+
+static void a_key_from_outside_is_not_written_down(void **state)
+{
+    struct store_place *place = *state;
+    struct secret *key = secret_new("0123456789abcdef0123456789abcdef", 32);
+    struct secret *wrong = secret_new("0123456789abcdef0123456789abcdeX", 32);
+    open_with_key(place, key);
+    assert_int_equal(store_save(place, 7), 0);
+    assert_int_equal(store_count(place, "key"), 0);
+    open_with_key(place, key);
+    store_place_load(place);
+    assert_int_equal(place->loaded_count, 1);
+    open_with_key(place, wrong);
+    store_place_load(place);
+    assert_int_equal(place->loaded_count, 0);
+    assert_non_null(strstr(place->bad_why, "another key"));
+    secret_free(key);
+    secret_free(wrong);
+}
+
+static void a_record_of_another_store_is_refused_whatever_the_key(void **state)
+{
+    struct store_place *place = *state;
+    struct secret *key = secret_new("0123456789abcdef0123456789abcdef", 32);
+    char path[256], bytes[4096];
+    open_with_key(place, key);
+    assert_int_equal(store_save(place, 7), 0);
+    store_find(place, ".record", path, sizeof(path));
+    size_t size = store_read_bytes(path, bytes, sizeof(bytes));
+    store_place_close(place);
+    temp_dir_remove(place->credentials);
+    open_with_key(place, key); /* a new store, the same key and the same profile */
+    store_write_bytes(path, bytes, size, 0);
+    store_place_load(place);
+    assert_int_equal(place->loaded_count, 0);
+    assert_int_equal(place->bad_count, 1);
+    assert_non_null(strstr(place->bad_why, "another store"));
+    secret_free(key);
+}
+
 static void a_torn_intent_counts_as_sent(void **state)
 {
     struct store_place *place = *state;
@@ -412,6 +459,8 @@ int main(void)
         TEST(a_changed_byte_anywhere_is_found),
         TEST(a_damaged_record_is_kept_beside_its_successor),
         TEST(a_record_under_another_name_is_refused),
+        TEST(a_key_from_outside_is_not_written_down),
+        TEST(a_record_of_another_store_is_refused_whatever_the_key),
         TEST(a_torn_intent_counts_as_sent),
         TEST(an_older_record_put_back_keeps_the_intents_it_lacks),
         TEST(a_full_disk_shows_before_the_token_is_spent),
