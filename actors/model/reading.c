@@ -26,10 +26,9 @@ static int on_event(void *arg, const char *name, const char *data, size_t size)
     return result;
 }
 
-int reading_init(struct reading *reading, const struct api *api, const char *tool_space,
-                 const char *by)
+int reading_init(struct reading *reading, const struct api *api, const char *tool_space)
 {
-    *reading = (struct reading){.api = api, .tool_space = tool_space, .by = by};
+    *reading = (struct reading){.api = api, .tool_space = tool_space};
     sse_init(&reading->sse, READING_EVENT_MAX, on_event, reading);
     reading->items = json_array();
     reading->calls = json_array();

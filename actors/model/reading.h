@@ -30,7 +30,7 @@ struct reading {
     json_t *items;         /* array: finished items */
     json_t *calls;         /* array of {call_id, name, arguments} */
     json_t *parts;         /* what the API's reader keeps between events */
-    const char *by;         /* who answers; see ITEM_BY. May be NULL */
+    const char *by;         /* who answers, set after init; see ITEM_BY. May be NULL */
     const char *tool_space; /* namespace prefix to take off a call's name; may be NULL */
     uint64_t input_tokens, output_tokens;
     int64_t now_ms;        /* for times relative to now */
@@ -42,8 +42,7 @@ struct reading {
 };
 
 /* 0 or -ENOMEM. */
-int reading_init(struct reading *reading, const struct api *api, const char *tool_space,
-                 const char *by);
+int reading_init(struct reading *reading, const struct api *api, const char *tool_space);
 void reading_deinit(struct reading *reading);
 /* Feeds bytes of the body. Negative when the rest need not be read: the fault says why. */
 int reading_feed(struct reading *reading, const char *bytes, size_t size, int64_t now_ms);

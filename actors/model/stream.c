@@ -19,8 +19,9 @@
 int stream_open(struct call *call)
 {
     const struct provider *provider = call->routes[call->route].provider;
-    int result = reading_init(&call->reading, provider->api, provider->tool_space, call->by);
+    int result = reading_init(&call->reading, provider->api, provider->tool_space);
     call->reading_open = result == 0;
+    call->reading.by = call->by;
     call->status = 0;
     call->streaming = false;
     call->owed = 0;

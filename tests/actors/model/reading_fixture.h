@@ -63,7 +63,8 @@ static void read_stream(const struct api *api, const char *stream, const struct 
     size_t size = strlen(stream);
     for (size_t at = 0; at <= size; at++) {
         struct reading reading;
-        assert_int_equal(reading_init(&reading, api, "queenright", "lab lab:me"), 0);
+        assert_int_equal(reading_init(&reading, api, "queenright"), 0);
+        reading.by = "lab lab:me";
         int result = reading_feed(&reading, stream, at, NOW_MS);
         if (result == 0)
             result = reading_feed(&reading, stream + at, size - at, NOW_MS);
