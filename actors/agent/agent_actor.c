@@ -28,7 +28,8 @@
 
 #define MAIN_SESSION "main"
 #define NAME_MAX_BYTES 64 /* of an actor, with NUL */
-#define TAG_DRAIN 1
+enum { TAG_LIST, TAG_DRAIN };
+#define TIMER_LIST 0 /* the others are numbers of sessions, from 1 */
 #define SECOND_NS 1000000000ull
 #define RESPAWN_MAX_NS (60 * SECOND_NS)
 
@@ -49,6 +50,7 @@ struct agent {
     size_t count;
     uint64_t last_number;
     uint64_t turns; /* of sessions that have ended */
+    unsigned list_failures;
     bool draining;
     size_t drains;           /* sessions that have not answered agent_drain yet */
     struct request_id drain; /* who waits for them */
@@ -307,6 +309,7 @@ static int on_journal_names(struct agent *agent, struct context *context,
     char key[SESSION_KEY_MAX];
     struct session *session;
 
+    agent->last_error[0] = 0;
     while (at < end) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         size_t size = (size_t)((newline ? newline : end) - at);
@@ -318,10 +321,34 @@ static int on_journal_names(struct agent *agent, struct context *context,
     return 0;
 }
 
+/* Asks which sessions there are on disk. */
+static int list_sessions(struct agent *agent, struct context *context)
+{
+    char folder[SESSION_FILE_MAX];
+    int r = session_folder(agent->config->id, folder, sizeof(folder));
+    const struct journal_list list = {.folder = proto_text(folder)};
+    const struct request_options options = {.tag = TAG_LIST};
+
+    if (r < 0)
+        return r;
+    return context_request(context, context_lookup(context, "journal"),
+                           actor_pack(journal_list, &list), &options);
+}
+
+/* A journal that is busy, not there yet, or has a bad disk: what is queued there must not be
+ * forgotten for that. */
+static void list_later(struct agent *agent, struct context *context)
+{
+    uint64_t delay_ns = SECOND_NS << (agent->list_failures < 5 ? agent->list_failures : 5);
+
+    agent->list_failures++;
+    context_timer(context, delay_ns + context_random(context) % SECOND_NS, TIMER_LIST);
+}
+
 static int on_refusal(struct agent *agent, struct context *context, const struct refusal *refusal)
 {
-    (void)context;
     copy_cut(refusal->why, agent->last_error, sizeof(agent->last_error));
+    list_later(agent, context);
     return 0;
 }
 
@@ -336,6 +363,7 @@ static int on_status(void *state, struct context *context, uint64_t tag,
     }
     snprintf(agent->last_error, sizeof(agent->last_error), "the journal: %s",
              runtime_status_name(status));
+    list_later(agent, context);
     return 0;
 }
 
@@ -365,6 +393,8 @@ static int on_timer(void *state, struct context *context, uint64_t tag)
 {
     struct agent *agent = state;
 
+    if (tag == TIMER_LIST)
+        return list_sessions(agent, context);
     for (struct session *session = agent->sessions; session; session = session->next)
         if (session->number == tag && !actor_id_is_set(session->id))
             spawn(agent, context, session);
@@ -376,18 +406,9 @@ static int on_timer(void *state, struct context *context, uint64_t tag)
 static int start(void *state, struct context *context, const void *config)
 {
     struct agent *agent = state;
-    char folder[SESSION_FILE_MAX];
-    struct journal_list message = {0};
 
     agent->config = agent_config_copy(config);
-    if (!agent->config)
-        return -ENOMEM;
-    int r = session_folder(agent->config->id, folder, sizeof(folder));
-    if (r < 0)
-        return r;
-    message.folder = proto_text(folder);
-    return context_request(context, context_lookup(context, "journal"),
-                           actor_pack(journal_list, &message), &(struct request_options){0});
+    return agent->config ? list_sessions(agent, context) : -ENOMEM;
 }
 
 static void stop(void *state, struct context *context)

@@ -126,6 +126,8 @@ void lane_on_timer(struct lane *lane, struct context *context)
     if (lane->paused) {
         lane->paused = false;
         lane_next(lane, context);
+    } else if (lane->phase == LANE_COLD && !lane->known) {
+        lane_load(lane, context);
     } else if (lane->phase == LANE_IDLE && !lane->queue.first) {
         history_deinit(&lane->history);
         lane->phase = LANE_COLD;
@@ -315,6 +317,7 @@ void lane_loaded(struct lane *lane, struct context *context, const struct journa
     restore->history = (struct history){0};
     requeue(lane, context, &restore->waiting);
     end_load(lane, LANE_IDLE);
+    lane->known = true;
 
     for (struct item *item = lane->queue.first; item; item = item->next)
         if (item->id == 0 && (item->kind == ITEM_TELL || item != lane->queue.first))
@@ -328,6 +331,8 @@ void lane_not_loaded(struct lane *lane, struct context *context, const struct re
     struct item *item;
 
     end_load(lane, LANE_COLD);
+    if (!lane->known) /* something told may wait there */
+        set_timer(lane, context, PAUSE_NS);
     lane_error(lane, "not_saved", refusal->why.data, refusal->why.size);
     while ((item = item_queue_remove(&lane->queue, lane->queue.first))) {
         item_refuse(context, item, refusal);

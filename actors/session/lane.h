@@ -91,6 +91,7 @@ struct lane {
     struct actor_id parent;
     enum lane_phase phase;
     bool paused; /* a disk that refuses: try again later */
+    bool known;               /* the transcript has been read once */
     bool draining;            /* no turn begins any more */
     struct request_id drain; /* answered when none is at work */
     struct item_queue queue;

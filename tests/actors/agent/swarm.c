@@ -334,13 +334,19 @@ static void spawn(struct swarm *swarm, const struct actor_ops *ops, const void *
     assert_int_equal(runtime_spawn(swarm->manual.runtime, ops, config, &options, &id), 0);
 }
 
-static void start_actors(struct swarm *swarm)
+void swarm_journal(struct swarm *swarm)
 {
     char root[128];
     const struct journal_config journal = {.root = root};
 
     snprintf(root, sizeof(root), "%s/state", swarm->folder);
     spawn(swarm, &journal_actor_ops, &journal, "journal", true);
+}
+
+static void start_actors(struct swarm *swarm)
+{
+    if (!swarm->journal_is_late)
+        swarm_journal(swarm);
     spawn(swarm, &model_ops, swarm, "model", false);
     spawn(swarm, &asker_ops, swarm, "asker", false);
 }

@@ -34,6 +34,7 @@ struct swarm {
     char last_input[16384];
     char last_instructions[256];
     char last_tools[4096];
+    bool journal_is_late; /* the first one: see swarm_journal */
     bool model_runs_away; /* calls a tool each time */
     uint32_t credit;      /* the asker's, for each ask */
     unsigned max_queued;  /* of each agent; 0: its default */
@@ -43,6 +44,7 @@ struct swarm {
 void swarm_open(struct swarm *swarm);  /* a new folder */
 void swarm_start(struct swarm *swarm); /* the runtime and all actors */
 void swarm_start_threads(struct swarm *swarm); /* the same on threads, by the real clock */
+void swarm_journal(struct swarm *swarm); /* when swarm_start has left it out */
 void swarm_crash(struct swarm *swarm); /* the runtime goes, the folder stays */
 void swarm_close(struct swarm *swarm);
 

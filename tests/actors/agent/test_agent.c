@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static int begin(void **state)
 {
@@ -430,6 +431,50 @@ static void a_drained_agent_finishes_its_turn_and_begins_no_other(void **state)
     assert_non_null(strstr(swarm->last_input, "for the next start"));
 }
 
+static void what_is_queued_is_found_though_the_journal_comes_late(void **state)
+{
+    struct swarm *swarm = *state;
+
+    swarm_ask(swarm, 1, "atlas", "hold");
+    swarm_run(swarm);
+    swarm_tell(swarm, 2, "atlas", "queued before");
+    swarm_run(swarm);
+    swarm->journal_is_late = true;
+    restart(swarm);
+    manual_pass(&swarm->manual, 5 * SECOND);
+    assert_int_equal(swarm->model_calls, 1);
+    swarm_ask(swarm, 3, "axon", "nothing to write on");
+    swarm_run(swarm);
+    expect(swarm, 3, "refusal", "unavailable");
+    swarm_journal(swarm);
+    manual_pass(&swarm->manual, 20 * SECOND);
+    assert_int_equal(swarm->model_calls, 2);
+    assert_non_null(strstr(swarm->last_input, "queued before"));
+}
+
+static void a_transcript_that_cannot_be_read_is_tried_again(void **state)
+{
+    struct swarm *swarm = *state;
+    char path[256], aside[300];
+
+    swarm_ask(swarm, 1, "atlas", "hold");
+    swarm_run(swarm);
+    swarm_tell(swarm, 2, "atlas", "queued before");
+    swarm_run(swarm);
+    snprintf(path, sizeof(path), "%s/state/agents/atlas/main.jsonl", swarm->folder);
+    snprintf(aside, sizeof(aside), "%s.aside", path);
+    assert_int_equal(rename(path, aside), 0);
+    assert_int_equal(symlink("main.jsonl.aside", path), 0);
+    restart(swarm);
+    swarm_ask(swarm, 3, "atlas", "who goes there");
+    swarm_run(swarm);
+    expect(swarm, 3, "refusal", "not_saved");
+    assert_int_equal(rename(aside, path), 0);
+    manual_pass(&swarm->manual, 6 * SECOND);
+    assert_int_equal(swarm->model_calls, 2);
+    assert_non_null(strstr(swarm->last_input, "queued before"));
+}
+
 static void a_bad_session_key_is_refused(void **state)
 {
     struct swarm *swarm = *state;
@@ -473,6 +518,8 @@ int main(void)
         IN_SWARM(a_told_text_waits_for_room_on_the_disk),
         IN_SWARM(a_session_at_rest_forgets_and_reads_again),
         IN_SWARM(a_drained_agent_finishes_its_turn_and_begins_no_other),
+        IN_SWARM(what_is_queued_is_found_though_the_journal_comes_late),
+        IN_SWARM(a_transcript_that_cannot_be_read_is_tried_again),
         IN_SWARM(a_bad_session_key_is_refused),
     };
 
