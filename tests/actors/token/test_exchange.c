@@ -304,7 +304,7 @@ static void a_refused_gate_sends_no_byte(void **state)
     server_stop(&server);
     assert_int_equal(run.gates, 1);
     assert_int_equal(run.result.end, EXCHANGE_NOT_SENT);
-    assert_int_equal(server.connections, 1);
+    assert_true(server.connections <= 1); /* it may stop before it has accepted */
     assert_int_equal(server.seen_size, 0);
 }
 
