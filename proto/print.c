@@ -50,6 +50,12 @@ __attribute__((format(printf, 2, 3))) static void line_format(struct line *line,
     line_string(line, piece);
 }
 
+/* U+0080 to U+009F are controls to a terminal, as ESC is. */
+static bool is_c1(char first, char second)
+{
+    return (uint8_t)first == 0xc2 && ((uint8_t)second & 0xe0) == 0x80;
+}
+
 static void line_escaped(struct line *line, char c)
 {
     if (c == '"' || c == '\\') {
@@ -82,8 +88,12 @@ static void print_text(struct line *line, struct proto_text text)
     uint32_t shown = text_cut(text);
 
     line_char(line, '"');
-    for (uint32_t i = 0; i < shown; i++)
-        line_escaped(line, text.data[i]);
+    for (uint32_t i = 0; i < shown; i++) {
+        if (i + 1 < shown && is_c1(text.data[i], text.data[i + 1]))
+            line_format(line, "\\x%02x", (unsigned)(uint8_t)text.data[++i]);
+        else
+            line_escaped(line, text.data[i]);
+    }
     line_char(line, '"');
     if (shown < text.size)
         line_format(line, "... (%" PRIu32 " bytes)", text.size);
@@ -118,8 +128,15 @@ static void print_value(struct line *line, struct proto_text value)
     if (msgpack_unpack_next(&unpacked, value.data, value.size, NULL) == MSGPACK_UNPACK_SUCCESS)
         msgpack_object_print_buffer(printed, sizeof(printed), unpacked.data);
     msgpack_unpacked_destroy(&unpacked);
-    for (const char *at = printed; *at; at++)
-        line_char(line, (unsigned char)*at < 0x20 || *at == 0x7f ? ' ' : *at);
+    bool utf8 = proto_utf8_valid(proto_text(printed)); /* the cursor does not ask that of a value */
+    for (const char *at = printed; *at; at++) {
+        bool control = (uint8_t)*at < 0x20 || *at == 0x7f;
+        if (utf8 && is_c1(at[0], at[1])) {
+            control = true;
+            at++;
+        }
+        line_char(line, control ? ' ' : !utf8 && (uint8_t)*at >= 0x80 ? '?' : *at);
+    }
 }
 
 static void print_field(struct line *line, const struct field_walk *walk)

@@ -68,6 +68,8 @@ static int take_line(struct sse *sse, const char *line, size_t size)
 /* The end of a line has come: what was kept of it, then `size` bytes more. */
 static int end_line(struct sse *sse, const char *bytes, size_t size)
 {
+    if (size > sse->event_max) /* whether it came in one piece or in many */
+        return -EMSGSIZE;
     if (sse->line.size == 0)
         return take_line(sse, bytes, size);
     int result = buffer_append(&sse->line, bytes, size, sse->event_max);

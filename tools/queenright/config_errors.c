@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queenright/config_errors.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,20 @@ void config_errors_sort(struct config_errors *errors)
     qsort(errors->items, errors->count, sizeof errors->items[0], error_compare);
 }
 
+/* Keys and values of a file may hold anything, ESC and line ends too: an error stays one line, and
+ * a terminal in its state. U+0080 to U+009F are controls too, in UTF-8 two bytes. */
+static void text_tame(char *text)
+{
+    for (; *text; text++) {
+        unsigned char byte = (unsigned char)*text, next = (unsigned char)text[1];
+        bool pair = byte == 0xc2 && next >= 0x80 && next < 0xa0;
+        if (pair)
+            *text++ = '?';
+        if (pair || byte < 0x20 || byte == 0x7f)
+            *text = '?';
+    }
+}
+
 char *config_error_print(const struct config_errors *errors, const struct config_error *error)
 {
     char where[48] = "";
@@ -67,6 +82,7 @@ char *config_error_print(const struct config_errors *errors, const struct config
     if (asprintf(&text, "%s%s: %s%s%s", errors->file ? errors->file : "", where, path,
                  *path ? ": " : "", error->message ? error->message : "out of memory") < 0)
         return NULL;
+    text_tame(text);
     return text;
 }
 

@@ -44,8 +44,9 @@ BANNED_CALLS = ("strcpy strcat sprintf vsprintf atoi atol strtok gets rand srand
 NOTES = ("FIX" + "ME", "TO" + "DO", "XX" + "X")
 WORKPLACE = (r"(?<![\w.])/wo" + r"rk/", "/tmp/" + "wt", "helper " + "session", "sub" + "agent")
 ROLE = "assis" + "tant"  # a role of the model APIs; anywhere else a word of another trade
-ROLE_FOLDERS = re.compile(r"(tests/|bench/)?(actors/)?(model|agent|session|practice)/|tests/e2e/|"
-                          r"docs/|examples/|tests/actors/(model|agent|session|practice)/")
+ROLE_FOLDERS = re.compile(r"(tests/|bench/)?(actors/)?(model|agent|session|practice)/|"
+                          r"tests/(e2e|fuzz)/|docs/|examples/|"
+                          r"tests/actors/(model|agent|session|practice)/")
 
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 C_SPDX = "/* " + SPDX + " */"
