@@ -98,20 +98,6 @@ static void read_error_code(const json_t *root, char ret_code[64])
     memcpy(ret_code, lower, length + 1);
 }
 
-/* A token is visible ASCII: it will stand in a header, where other bytes would end it. */
-static bool is_token(const char *text, size_t length)
-{
-    if (length == 0 || length >= TOKEN_MAX) {
-        return false;
-    }
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] < 0x21 || text[i] > 0x7e) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* False: there is something under that key, and it cannot be kept. */
 static bool read_token(const json_t *root, const char *key, const struct secret_memory *memory,
                        struct token_answer *answer, struct secret **ret_secret)
@@ -121,7 +107,8 @@ static bool read_token(const json_t *root, const char *key, const struct secret_
         (json_is_string(value) && json_string_length(value) == 0)) {
         return true;
     }
-    if (!json_is_string(value) || !is_token(json_string_value(value), json_string_length(value))) {
+    if (!json_is_string(value) ||
+        !token_text_valid(json_string_value(value), json_string_length(value))) {
         return false;
     }
     *ret_secret = secret_new_in(memory, json_string_value(value), json_string_length(value));

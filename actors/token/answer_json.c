@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "token/store.h"
+
 /* Seconds beyond this are milliseconds: 1e11 s lies in the year 5138, 1e11 ms in 1973. */
 #define MILLISECONDS_FROM 1e11
 #define TIME_MAX_MS 253402300799000.0 /* end of the year 9999 */
@@ -191,4 +193,17 @@ json_t *jwt_claims(const char *token, size_t length)
     sodium_memzero(bytes, size);
     free(bytes);
     return claims;
+}
+
+bool token_text_valid(const char *text, size_t length)
+{
+    if (length == 0 || length >= TOKEN_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] < 0x21 || text[i] > 0x7e) {
+            return false;
+        }
+    }
+    return true;
 }

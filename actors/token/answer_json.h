@@ -20,3 +20,6 @@ bool json_time_ms(const json_t *value, int64_t *ret_ms);
 bool json_number(const json_t *value, double *ret_number);
 /* The claims of a JWT, not verified; a new reference or NULL. */
 json_t *jwt_claims(const char *token, size_t length);
+/* A token is visible ASCII below TOKEN_MAX: it will stand in a header, where other bytes would end
+ * it. */
+bool token_text_valid(const char *text, size_t length);

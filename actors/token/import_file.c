@@ -34,6 +34,9 @@ struct import_entry *import_add(struct import_list *list, const char *source, co
     *entry = (struct import_entry){.verdict = IMPORT_TAKE};
     snprintf(entry->source, sizeof(entry->source), "%s", source);
     snprintf(entry->profile, sizeof(entry->profile), "%s", profile);
+    for (char *at = entry->profile; *at != '\0'; at++) {
+        *at = (unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at; /* it is printed */
+    }
     return entry;
 }
 
@@ -64,7 +67,8 @@ void import_text(const json_t *object, const char *key, char *ret_text, size_t s
 struct secret *import_secret(const json_t *object, const char *key, int *ret_error)
 {
     const json_t *value = json_object_get(object, key);
-    if (json_string_length(value) == 0 || json_string_length(value) >= TOKEN_MAX) {
+    if (!json_is_string(value) ||
+        !token_text_valid(json_string_value(value), json_string_length(value))) {
         return NULL;
     }
     struct secret *secret = secret_new(json_string_value(value), json_string_length(value));

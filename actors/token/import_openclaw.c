@@ -15,6 +15,7 @@
 #include "token/answer.h"
 #include "token/provider.h"
 
+#define PROFILES_MAX 4096
 #define FENCE_MARKER "openclaw-oauth-refresh-fence:"
 
 static bool has(const json_t *object, const char *key)
@@ -81,7 +82,7 @@ static int read_static(const json_t *object, const char *key, const char *other,
     entry->access = import_secret(object, name, &error);
     json_time_ms(json_object_get(object, "expires"), &entry->expires_at_ms);
     if (error == 0 && entry->access == NULL) {
-        import_refuse(entry, "missing_secret", "its %s is missing or empty", name);
+        import_refuse(entry, "missing_secret", "its %s is missing or is no token", name);
     } else if (strncmp(secret_data(entry->access), "sk-ant-oat", 10) == 0) {
         import_refuse(entry, "provider_terms", "Anthropic keeps subscription tokens to its own "
                       "programs: use an API key");
@@ -132,6 +133,10 @@ int import_openclaw(const json_t *root, const char *source, struct import_list *
         snprintf(ret_why, why_size, "%s: profiles is not an object", source);
         return -EINVAL;
     }
+    if (json_object_size(profiles) > PROFILES_MAX) { /* each is held against each of the others */
+        snprintf(ret_why, why_size, "%s has more than %d profiles", source, PROFILES_MAX);
+        return -E2BIG;
+    }
     const char *id;
     json_t *object;
     json_object_foreach(profiles, id, object) {
@@ -140,9 +145,9 @@ int import_openclaw(const json_t *root, const char *source, struct import_list *
         if (error < 0) {
             return error;
         }
-        if (strlen(id) >= PROFILE_ID_MAX) {
-            import_refuse(entry, "invalid_id", "its id is longer than %d bytes",
-                          PROFILE_ID_MAX - 1);
+        if (strcmp(entry->profile, id) != 0 || id[0] == '\0') { /* cut, or with a '?' */
+            import_refuse(entry, "invalid_id", "its id is empty, longer than %d bytes or has "
+                          "control characters", PROFILE_ID_MAX - 1);
         }
     }
     return 0;

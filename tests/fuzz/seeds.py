@@ -168,5 +168,61 @@ def answers():
     write("answer", "twice", b'\x00\x00{"refresh_token":"r","refresh_token":"s"}')
 
 
-for make in (messages, frames, configs, streams, answers):
+def field(tag, value):
+    if isinstance(value, int):
+        value = value.to_bytes(8, "little", signed=value < 0)
+    return tag.to_bytes(2, "little") + len(value).to_bytes(4, "little") + value
+
+
+def records():
+    """The insides of files of the store, in the form of store_codec.c, and a sealed file's head."""
+    credential = b"".join(field(tag, value) for tag, value in (
+        (1, b"lab:me"), (2, b"lab"), (3, b"oauth"), (4, b"acct-1"), (5, 3), (6, b"at-3"),
+        (7, b"rt-3"), (8, b"id-3"), (9, 1790003600000), (10, 1790000000000), (13, b"reused"),
+        (14, b"lab:a,lab:b"), (15, b'{"id": "lab"}'), (16, bytes(range(32)))))
+    intent = b"".join(field(tag, value) for tag, value in (
+        (1, 3), (2, 1), (3, bytes(16)), (4, 1790000000000), (5, 7), (6, bytes(16)), (7, 5)))
+    answer = b"".join(field(tag, value) for tag, value in (
+        (1, 3), (2, 1), (3, 1), (4, 200), (5, b'{"access_token":"a","refresh_token":"r"}')))
+    head = b"QRIGHT\r\n\x01\0\x01\0\x01\0\0\0" + (3).to_bytes(8, "little")
+    head += (48).to_bytes(4, "little") + bytes(4) + b"lab:me".ljust(128, b"\0")
+    rows = {"credential": (0, credential), "intent": (1, intent), "answer": (2, answer),
+            "raw_zeros": (3, bytes(256)), "raw_head": (3, head.ljust(304, b"\x01")),
+            "sealed": (4, credential), "sealed_torn": (4, credential[:-20]),
+            "beside_intent": (5, intent), "beside_answer": (6, answer),
+            "unknown_tag": (0, field(99, b"x") + credential), "twice": (0, credential * 2)}
+    for name, (choice, content) in rows.items():
+        write("record", name, bytes([choice]) + content)
+
+
+def imports():
+    login = {"type": "oauth", "provider": "openai-codex", "access": jwt({"exp": 1790003600}),
+             "refresh": "rt-1", "expires": 1790003600000, "email": "nova@example.test"}
+    key = {"type": "api_key", "provider": "openai", "key": "sk-1"}
+    rows = {
+        "openclaw": {"version": 1, "profiles": {"openai-codex:me": login, "openai:key": key}},
+        "clones": {"profiles": {"a": login, "b": {**login, "expires": 1790007200000}, "c": login}},
+        "odd": {"profiles": {"a": {"mode": "api_key", "provider": "lab", "apiKey": "k"},
+                             "b": {"type": "token", "provider": "lab", "token": "t"},
+                             "c": {"type": "oauth", "provider": "anthropic", "refresh": "r"},
+                             "d": {"type": "api_key", "provider": "lab", "keyRef": {"env": "K"}},
+                             "e": 7, "f": {"type": "other", "provider": "x"}, "g": {}}},
+        "codex": {"OPENAI_API_KEY": None, "auth_mode": "chatgpt",
+                  "tokens": {"id_token": jwt({"email": "nova@example.test", "sub": "x"}),
+                             "access_token": jwt({"exp": 1790003600}), "refresh_token": "rt-1",
+                             "account_id": "acct-1"},
+                  "last_refresh": "2026-09-29T12:00:00.000Z"},
+        "codex_key": {"OPENAI_API_KEY": "sk-1"},
+        "neither": {"hello": 1},
+        "version": {"version": 9, "profiles": {}},
+    }
+    for name, content in rows.items():
+        write("import", name, json.dumps(content))
+    write("import", "torn", json.dumps(rows["openclaw"])[:60])
+    write("import", "line_in_token", json.dumps({"profiles": {"a": {**key, "key": "k\r\nX: y"}}}))
+    write("import", "no_id", json.dumps({"profiles": {"": key}}))
+    write("import", "control_in_id", json.dumps({"profiles": {"a\u001b[2J": key}}))
+
+
+for make in (messages, frames, configs, streams, answers, records, imports):
     make()
