@@ -2,7 +2,7 @@
 /* The token proxy between an asker and a real TokenActor, in one runtime. */
 #include "proxy/proxy.h"
 
-#include "token_rig.h"
+#include "support/token_rig.h"
 
 static void start_proxy(struct rig *rig, struct proxy_config config)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The TokenActor as others meet it: messages in, messages out, a store and an exchange behind. */
-#include "token_rig.h"
+#include "support/token_rig.h"
 
 static uint64_t get(struct rig *rig, bool force)
 {
