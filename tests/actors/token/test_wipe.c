@@ -18,7 +18,8 @@
 #include "token/exchange.h"
 #include "token/wipe.h"
 
-#define CANARY_SIZE 40
+#define CANARY_SIZE 120
+#define CANARY_HEAD 80 /* not looked for: malloc writes into the start of what is freed */
 #define DISGUISE 0x55
 
 struct canary {
@@ -52,7 +53,7 @@ static size_t count_in(const struct canary *canary, const unsigned char *bytes, 
 {
     size_t count = 0;
     for (size_t at = 0; at + CANARY_SIZE <= size; at++) {
-        size_t same = 0;
+        size_t same = CANARY_HEAD;
         while (same < CANARY_SIZE && (bytes[at + same] ^ DISGUISE) == canary->disguised[same]) {
             same++;
         }
@@ -100,10 +101,10 @@ static void the_search_finds_a_copy(void **state)
     canary_make(&canary);
     assert_int_equal(count_copies(&canary), 0);
     struct secret *secret = canary_secret(&canary, "", "");
-    char *copy = malloc(64);
+    char *copy = malloc(CANARY_SIZE);
     memcpy(copy, secret_data(secret), CANARY_SIZE);
     assert_true(count_copies(&canary) >= 2);
-    explicit_bzero(copy, 64);
+    explicit_bzero(copy, CANARY_SIZE);
     free(copy);
     secret_free(secret);
     assert_int_equal(count_copies(&canary), 0);
