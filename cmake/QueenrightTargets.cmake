@@ -36,6 +36,9 @@ target_compile_options(queenright_flags INTERFACE
   -fstack-protector-strong
   # An actor embeds the one message that tells it the time; gcc has no word for that.
   $<$<C_COMPILER_ID:Clang>:-Wno-gnu-variable-sized-type-not-at-end>)
+# Bound at start: a late binding would save vector registers, with what memcpy last held, on the
+# stack; and the table of bound functions is read-only from then on.
+target_link_options(queenright_flags INTERFACE -Wl,-z,relro,-z,now)
 if(QUEENRIGHT_WERROR)
   target_compile_options(queenright_flags INTERFACE -Werror)
 endif()
