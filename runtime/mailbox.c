@@ -14,8 +14,8 @@
  *
  * So an actor is in a run queue, or running, if and only if its word is not IDLE: it can be
  * neither lost nor run twice. Only `push` adds and only the reader removes, always all, so the
- * compare-and-swap has no ABA problem. tests/spin/mailbox.pml
- * is the same in Promela.
+ * compare-and-swap has no ABA problem. mailbox.pml among the tests is the same in Promela, checked
+ * in every interleaving.
  *
  * The reader sorts what it took into two queues, control before normal, each in the order
  * of sending. It takes at the start of each turn, so a control message waits for one turn at most.
