@@ -360,7 +360,6 @@ int slot_take(struct runtime *runtime, const char *name, struct actor **ret_acto
 /* The actor's id and name are free from now on. */
 void slot_give(struct runtime *runtime, struct actor *actor, const char *name);
 struct actor_id name_find(struct runtime *runtime, const char *name);
-int name_alias(struct runtime *runtime, const char *name, struct actor_id id);
 /* Writes "" when the actor has none. */
 void name_of(struct runtime *runtime, struct actor_id id, char *ret_name, size_t size);
 

@@ -21,6 +21,7 @@ struct name {
     UT_hash_handle hh;
     struct actor_id id;   /* {0}: nobody at the moment */
     struct actor *parked; /* its slot, while there is nobody */
+    bool alias;           /* a second name, or one of an actor elsewhere */
     char name[INTROSPECT_NAME_MAX];
 };
 
@@ -144,6 +145,7 @@ static int slot_take_named(struct runtime *runtime, const char *text, struct act
             return -ENOMEM;
         }
     }
+    name->alias = false;
     name->id = next_incarnation(actor);
     if (!atomic_load_explicit(&actor->named_since, memory_order_relaxed))
         atomic_store_explicit(&actor->named_since, actor->incarnation, memory_order_relaxed);
@@ -205,23 +207,44 @@ struct actor_id name_find(struct runtime *runtime, const char *text)
     return id;
 }
 
-int name_alias(struct runtime *runtime, const char *text, struct actor_id id)
+int runtime_register(struct runtime *runtime, const char *text, struct actor_id id)
 {
     struct names *names = runtime->names;
     int error = 0;
 
-    if (strlen(text) >= INTROSPECT_NAME_MAX)
-        return -ENAMETOOLONG;
+    if (!actor_id_is_set(id) || !text[0] || strlen(text) >= INTROSPECT_NAME_MAX)
+        return -EINVAL;
     pthread_mutex_lock(&names->lock);
     struct name *name = name_get(names, text);
-    if (name && actor_id_is_set(name->id) && !id_link(name->id))
+    if (name && actor_id_is_set(name->id)) {
         error = -EEXIST;
-    else if (!name && actor_id_is_set(id) && !(name = name_add(names, text)))
+    } else if (!name && !(name = name_add(names, text))) {
         error = -ENOMEM;
-    else if (name)
+    } else {
         name->id = id;
+        name->alias = true;
+    }
     pthread_mutex_unlock(&names->lock);
     return error;
+}
+
+int runtime_unregister(struct runtime *runtime, const char *text)
+{
+    struct names *names = runtime->names;
+
+    pthread_mutex_lock(&names->lock);
+    struct name *name = name_get(names, text);
+    bool found = name && name->alias;
+    if (found) {
+        name->id = (struct actor_id){0};
+        name->alias = false;
+        if (!name->parked) {
+            HASH_DEL(names->table, name);
+            free(name);
+        }
+    }
+    pthread_mutex_unlock(&names->lock);
+    return found ? 0 : -ENOENT;
 }
 
 void name_of(struct runtime *runtime, struct actor_id id, char *ret_name, size_t size)
@@ -239,16 +262,4 @@ void name_of(struct runtime *runtime, struct actor_id id, char *ret_name, size_t
     if (atomic_load_explicit(&actor->id, memory_order_relaxed) == id.n && actor->cold)
         snprintf(ret_name, size, "%s", actor->cold->name);
     spin_unlock(&actor->lock);
-}
-
-int runtime_register(struct runtime *runtime, const char *name, struct actor_id id)
-{
-    if (!actor_id_is_set(id) || !name[0])
-        return -EINVAL;
-    return name_alias(runtime, name, id);
-}
-
-int runtime_unregister(struct runtime *runtime, const char *name)
-{
-    return name_alias(runtime, name, (struct actor_id){0});
 }
