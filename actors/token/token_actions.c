@@ -116,15 +116,10 @@ static void clean(char *line)
 
 void token_audit(struct token_state *state, const char *line)
 {
-    char text[4 * STEP_TEXT_MAX], stamp[32];
-    int64_t wall = context_wall_ms(state->context);
-    time_t seconds = (time_t)(wall / 1000);
-    struct tm tm;
+    char text[4 * STEP_TEXT_MAX];
     size_t size;
 
-    gmtime_r(&seconds, &tm);
-    strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text, sizeof(text) - 1, "%s.%03dZ %s", stamp, (int)(wall % 1000), line);
+    snprintf(text, sizeof(text) - 1, "%s", line);
     clean(text);
     size = strlen(text);
     text[size++] = '\n';

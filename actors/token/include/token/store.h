@@ -116,7 +116,8 @@ struct store_port {
     void (*digest)(struct store_port *store, const struct secret *token, uint8_t ret_digest[16]);
     /* Marks a copied store as ours. */
     int (*adopt)(struct store_port *store);
-    /* One line to the audit log, appended and synced by the engine's policy. No secrets. */
+    /* One line to the audit log, beginning with what was done ("grant", "save"); the engine adds
+     * number and time, and syncs all but grants. No secrets. */
     int (*audit)(struct store_port *store, const char *line);
     /* A sentence about the last call that failed: what, where, what to do. For people. */
     const char *(*why)(const struct store_port *store);
