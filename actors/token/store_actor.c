@@ -77,6 +77,20 @@ static void ignore_bad(void *arg, const char *file, const char *why)
 
 /* ---- rules ---------------------------------------------------------------------------------- */
 
+/* scheme://host[:port] of a URL; what does not fit is none. */
+static void copy_origin(const char *url, char *ret_origin, size_t size)
+{
+    const char *host = url != NULL ? strstr(url, "://") : NULL;
+    size_t length;
+
+    ret_origin[0] = '\0';
+    if (host == NULL)
+        return;
+    length = (size_t)(host - url) + 3 + strcspn(host + 3, "/?#");
+    if (length < size)
+        snprintf(ret_origin, size, "%.*s", (int)length, url);
+}
+
 static void take_rule(void *sink, const struct provider_rule *rule, const char *api_origin)
 {
     struct store_job *job = sink;
@@ -90,8 +104,7 @@ static void take_rule(void *sink, const struct provider_rule *rule, const char *
     job->rules = rules;
     memset(&rules[job->rule_count], 0, sizeof(rules[0])); /* they are compared as a whole */
     rules[job->rule_count].rule = *rule;
-    snprintf(rules[job->rule_count].api_origin, sizeof(rules[0].api_origin), "%s",
-             api_origin != NULL ? api_origin : "");
+    copy_origin(api_origin, rules[job->rule_count].api_origin, sizeof(rules[0].api_origin));
     job->rule_count++;
 }
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "step_inner.h"
 
@@ -114,6 +113,7 @@ static void clean(char *line)
             *line = '?';
 }
 
+/* The store's engine adds the time. */
 void token_audit(struct token_state *state, const char *line)
 {
     char text[4 * STEP_TEXT_MAX];

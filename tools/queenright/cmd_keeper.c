@@ -35,6 +35,7 @@ struct keeper {
     struct exchange_port *exchange;
     struct runtime *runtime;
     int ready_fd;
+    char alarm[512]; /* the latest: why a store did not open */
 };
 
 /* An API key has no token endpoint: its rule is its provider's name alone. */
@@ -92,7 +93,9 @@ static void on_idle(void *arg, bool drained)
 
 static void on_alarm(void *arg, const char *line)
 {
-    (void)arg;
+    struct keeper *keeper = arg;
+
+    snprintf(keeper->alarm, sizeof(keeper->alarm), "%s", line);
     fprintf(stderr, "%s\n", line);
 }
 
@@ -232,11 +235,8 @@ int cmd_keeper(struct command_call *call)
     keeper.exchange = exchange_curl_new(NULL);
     rc = keeper.store && keeper.exchange ? serve(&keeper) : -ENOMEM;
     if (rc < 0 && rc != -EBUSY) {
-        char line[512];
+        const char *line = keeper.alarm[0] != '\0' ? keeper.alarm : strerror(-rc);
 
-        snprintf(line, sizeof(line), "%s", keeper.store ? keeper.store->why(keeper.store) : "");
-        if (!line[0])
-            snprintf(line, sizeof(line), "%s", strerror(-rc));
         fprintf(stderr, "keeper: %s\n", line);
         process_say_ready(keeper.ready_fd, line);
     }

@@ -35,7 +35,7 @@ struct token_tunables {
 
 /* Where config parsing, which lives above, hands in what a swarm's config says of its providers. */
 typedef void (*token_rule_sink)(void *sink, const struct provider_rule *rule,
-                                const char *api_origin);
+                                const char *api_url);
 
 struct token_config {
     /* Given over: the actor opens it, and closes it (which frees it) at its end, also when its
