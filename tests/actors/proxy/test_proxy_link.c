@@ -121,11 +121,14 @@ static unsigned status_lines(struct pair *pair)
     return type;
 }
 
-/* Waits for a line in the keeper's audit; it is written on another thread. */
+/* Lines of the keeper's audit. They go to the store in batches, in order with all other work for
+ * it: after two more pieces of work are done, what was before them is there. */
 static unsigned audited(struct pair *pair, const char *what)
 {
     unsigned count = 0;
 
+    import(pair);
+    import(pair);
     stop_keeper(pair); /* the disk may be looked at now */
     for (size_t i = 0; memory_disk_audit(pair->disk, i) != NULL; i++)
         count += strstr(memory_disk_audit(pair->disk, i), what) != NULL;
