@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "fair.h"
 
 #define TURN_NS UINT64_C(100000)
 
@@ -67,24 +68,29 @@ static int actor_prepare(struct runtime *runtime, struct actor *actor, const str
                          const char *name, struct actor_id supervisor)
 {
     struct cold *cold = NULL;
+    struct fair *fair = ops->fair_senders ? fair_new(mailbox_limit(ops->mailbox_limit)) : NULL;
     void *state = ops->state_size ? calloc(1, ops->state_size) : NULL;
 
-    if (name || actor_id_is_set(supervisor)) {
+    bool has_cold = name || actor_id_is_set(supervisor);
+
+    if (has_cold) {
         cold = calloc(1, sizeof *cold);
         if (cold && name)
             strncpy(cold->name, name, sizeof cold->name - 1);
         if (cold)
             cold->supervisor = supervisor;
     }
-    if ((!state && ops->state_size) || ((name || actor_id_is_set(supervisor)) && !cold)) {
+    if ((!state && ops->state_size) || (!fair && ops->fair_senders) || (!cold && has_cold)) {
         free(state);
         free(cold);
+        fair_free(fair);
         return -ENOMEM;
     }
     spin_lock(&actor->lock);
     actor->ops = ops;
     actor->state = state;
     actor->cold = cold;
+    actor->queues.fair = fair;
     actor->open = NULL;
     actor->row = 0;
     actor->stop_asked = false;
@@ -169,12 +175,12 @@ int actor_new(struct context *parent, struct runtime *runtime, const struct acto
 
 /* ---- end --------------------------------------------------------------------------------- */
 
-static void drain(struct context *context, struct mailbox_left *left, enum exit_reason reason,
+static void drain(struct context *context, struct message_queue *left, enum exit_reason reason,
                   int error)
 {
     struct message *message;
 
-    while ((message = mailbox_left_pop(left))) {
+    while ((message = message_queue_pop(left))) {
         if (message->flags & MESSAGE_INTERNAL && message->type == RUNTIME_TICK)
             continue; /* part of the open tables */
         if (message->to.n != context->self.n) {
@@ -204,7 +210,8 @@ void actor_end(struct context *context, enum exit_reason reason, int error)
     const char *kind = actor->ops->name;
     struct cold *cold;
     struct open_tables *open;
-    struct mailbox_left left;
+    struct message_queue left;
+    struct fair *fair;
 
     if (reason == EXIT_NORMAL && actor->stop_asked)
         reason = EXIT_SHUTDOWN;
@@ -220,6 +227,8 @@ void actor_end(struct context *context, enum exit_reason reason, int error)
     spin_lock(&actor->lock);
     cold = actor->cold;
     open = actor->open;
+    fair = actor->queues.fair;
+    actor->queues.fair = NULL;
     void *state = actor->state;
     actor->cold = NULL;
     actor->open = NULL;
@@ -229,6 +238,7 @@ void actor_end(struct context *context, enum exit_reason reason, int error)
     spin_unlock(&actor->lock);
 
     free(state);
+    fair_free(fair);
     log_end(context, cold ? cold->name : "", kind, reason, error);
     slot_give(runtime, actor, cold ? cold->name : "");
     context->actor = NULL;
@@ -275,6 +285,14 @@ static void note_queue(struct actor *actor)
                           memory_order_relaxed);
 }
 
+static void refuse_unfair(struct worker *worker, struct actor *actor)
+{
+    struct message *message;
+
+    while (actor->queues.fair && (message = message_queue_pop(&actor->queues.fair->refused)))
+        bounce(worker->runtime, worker, message, STATUS_BUSY, retry_after_ms(actor));
+}
+
 /* Turns are fair in time, not in number: with a backlog of messages that have been quick so far, as
  * many as fit TURN_NS. */
 static uint64_t turn_limit(const struct runtime *runtime, const struct actor *actor)
@@ -303,6 +321,7 @@ enum turn actor_turn(struct worker *worker, struct actor *actor)
                           atomic_load_explicit(&actor->id, memory_order_relaxed),
                           memory_order_release);
     mailbox_take(&actor->mailbox, &actor->queues);
+    refuse_unfair(worker, actor);
     note_queue(actor);
     limit = turn_limit(runtime, actor);
     while (handled < limit && (message = mailbox_pop(&actor->mailbox, &actor->queues))) {
@@ -312,6 +331,8 @@ enum turn actor_turn(struct worker *worker, struct actor *actor)
         if (ended)
             break;
     }
+    if (!ended)
+        refuse_unfair(worker, actor); /* a handled cancel may have taken more in */
     turn_account(worker, actor, handled, start_ns, !ended);
     atomic_store_explicit(&worker->running, 0, memory_order_relaxed);
     if (ended)

@@ -294,6 +294,7 @@ int route(struct runtime *runtime, struct worker *worker, struct message *messag
 /* The answer to a request that will not be handled; the request's own memory becomes it. */
 void bounce(struct runtime *runtime, struct worker *worker, struct message *message,
             enum runtime_status status, uint32_t retry_after_ms);
+uint32_t retry_after_ms(struct actor *actor);
 /* Without counting a drop. */
 void answer_status(struct runtime *runtime, struct worker *worker, struct message *request,
                    enum runtime_status status, uint32_t retry_after_ms);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "fair.h"
 
 #define CLAIM_TRIES 200
 
@@ -152,6 +153,9 @@ static void info_fill(struct runtime *runtime, struct actor *actor, uint64_t now
         .restarts = actor->cold ? actor->cold->restarts : 0,
     };
     const struct worker *worker = running_on(runtime, info.id.n);
+
+    if (actor->queues.fair)
+        info.queued += atomic_load_explicit(&actor->queues.fair->count, memory_order_relaxed);
 
     if (info.queued)
         info.oldest_ns = age_ns(

@@ -20,11 +20,15 @@
  * The reader sorts what it took into two queues, control before normal, each in the order
  * of sending. It takes at the start of each turn, so a control message waits for one turn at most.
  *
+ * With `fair_senders` the normal queue is one for each sender (fair.c), and the limit is theirs
+ * to share: a sender can then not fill the mailbox for others.
+ *
  * The limit is held against the number in the word plus the queues' length as published by
  * the reader. Between a take and its publication a sender may see too few: the bound is twice the
  * limit in that instant, and exact otherwise. Answers and parts do not count against it: each was
  * promised room when its request was sent or its credit given. */
-#include "mailbox.h"
+#include "fair.h"
+#include "internal.h"
 
 #include <assert.h>
 
@@ -67,13 +71,16 @@ void mailbox_init(struct mailbox *mailbox)
     *mailbox = (struct mailbox){.word = WORD_CLOSED};
 }
 
+unsigned mailbox_limit(unsigned limit)
+{
+    return limit == 0                  ? MAILBOX_LIMIT_DEFAULT
+           : limit > MAILBOX_LIMIT_MAX ? MAILBOX_LIMIT_MAX
+                                       : limit;
+}
+
 void mailbox_open(struct mailbox *mailbox, unsigned limit)
 {
-    if (limit == 0)
-        limit = MAILBOX_LIMIT_DEFAULT;
-    if (limit > MAILBOX_LIMIT_MAX)
-        limit = MAILBOX_LIMIT_MAX;
-    atomic_store_explicit(&mailbox->limit, limit, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->limit, mailbox_limit(limit), memory_order_relaxed);
     atomic_store_explicit(&mailbox->waiting, 0, memory_order_relaxed);
     atomic_store_explicit(&mailbox->word, WORD_RUNNING, memory_order_release);
 }
@@ -98,7 +105,7 @@ enum mailbox_push mailbox_push(struct mailbox *mailbox, struct message *message,
     return old == WORD_IDLE ? MAILBOX_PUSHED_WAKE : MAILBOX_PUSHED;
 }
 
-static void queue_append(struct message_queue *queue, struct message_queue *more)
+static void queue_join(struct message_queue *queue, const struct message_queue *more)
 {
     if (!more->head)
         return;
@@ -109,7 +116,13 @@ static void queue_append(struct message_queue *queue, struct message_queue *more
     queue->tail = more->tail;
 }
 
-static void queue_prepend_one(struct message_queue *queue, struct message *message)
+void message_queue_append(struct message_queue *queue, struct message *message)
+{
+    message->next = NULL;
+    queue_join(queue, &(struct message_queue){message, message});
+}
+
+static void queue_prepend(struct message_queue *queue, struct message *message)
 {
     message->next = queue->head;
     queue->head = message;
@@ -117,36 +130,7 @@ static void queue_prepend_one(struct message_queue *queue, struct message *messa
         queue->tail = message;
 }
 
-static void publish(struct mailbox *mailbox, const struct mailbox_queues *queues)
-{
-    atomic_store_explicit(&mailbox->waiting, queues->count, memory_order_relaxed);
-}
-
-static void sort_chain(struct mailbox *mailbox, struct mailbox_queues *queues,
-                       struct message *newest)
-{
-    struct message_queue control = {0}, normal = {0};
-
-    while (newest) {
-        struct message *older = newest->next;
-        queue_prepend_one(newest->flags & MESSAGE_CONTROL ? &control : &normal, newest);
-        queues->count++;
-        newest = older;
-    }
-    queue_append(&queues->control, &control);
-    queue_append(&queues->normal, &normal);
-    publish(mailbox, queues);
-}
-
-void mailbox_take(struct mailbox *mailbox, struct mailbox_queues *queues)
-{
-    if (!word_is_pointer(atomic_load_explicit(&mailbox->word, memory_order_relaxed)))
-        return;
-    sort_chain(mailbox, queues, word_message(atomic_exchange_explicit(&mailbox->word, WORD_RUNNING,
-                                                              memory_order_acq_rel)));
-}
-
-static struct message *queue_pop(struct message_queue *queue)
+struct message *message_queue_pop(struct message_queue *queue)
 {
     struct message *message = queue->head;
     if (message) {
@@ -160,13 +144,62 @@ static struct message *queue_pop(struct message_queue *queue)
     return message;
 }
 
+static void publish(struct mailbox *mailbox, const struct mailbox_queues *queues)
+{
+    atomic_store_explicit(&mailbox->waiting, queues->count, memory_order_relaxed);
+}
+
+/* Promised room goes ahead; the rest is sorted by sender. */
+static void share_out(struct mailbox_queues *queues, struct message_queue *normal)
+{
+    struct message_queue promised = {0};
+    struct message *message;
+
+    while ((message = message_queue_pop(normal))) {
+        if (message->flags & (MESSAGE_ANSWER | MESSAGE_PART | MESSAGE_INTERNAL)) {
+            message_queue_append(&promised, message);
+        } else {
+            fair_put(queues->fair, message);
+            queues->count--;
+        }
+    }
+    *normal = promised;
+}
+
+static void sort_chain(struct mailbox *mailbox, struct mailbox_queues *queues,
+                       struct message *newest)
+{
+    struct message_queue control = {0}, normal = {0};
+
+    while (newest) {
+        struct message *older = newest->next;
+        queue_prepend(newest->flags & MESSAGE_CONTROL ? &control : &normal, newest);
+        queues->count++;
+        newest = older;
+    }
+    if (queues->fair)
+        share_out(queues, &normal);
+    queue_join(&queues->control, &control);
+    queue_join(&queues->normal, &normal);
+    publish(mailbox, queues);
+}
+
+void mailbox_take(struct mailbox *mailbox, struct mailbox_queues *queues)
+{
+    if (!word_is_pointer(atomic_load_explicit(&mailbox->word, memory_order_relaxed)))
+        return;
+    uint64_t word =
+        atomic_exchange_explicit(&mailbox->word, WORD_RUNNING, memory_order_acq_rel);
+    sort_chain(mailbox, queues, word_message(word));
+}
+
 struct message *mailbox_pop(struct mailbox *mailbox, struct mailbox_queues *queues)
 {
-    struct message *message = queue_pop(&queues->control);
+    struct message *message = message_queue_pop(&queues->control);
     if (!message)
-        message = queue_pop(&queues->normal);
+        message = message_queue_pop(&queues->normal);
     if (!message)
-        return NULL;
+        return queues->fair ? fair_pop(queues->fair) : NULL;
     queues->count--;
     if (queues->count % PUBLISH_EVERY == 0 ||
         atomic_load_explicit(&mailbox->limit, memory_order_relaxed) <= PUBLISH_EACH)
@@ -177,7 +210,7 @@ struct message *mailbox_pop(struct mailbox *mailbox, struct mailbox_queues *queu
 bool mailbox_rest(struct mailbox *mailbox, struct mailbox_queues *queues)
 {
     uint64_t running = WORD_RUNNING;
-    if (queues->count)
+    if (queues->count || (queues->fair && atomic_load(&queues->fair->count)))
         return false;
     return atomic_compare_exchange_strong_explicit(&mailbox->word, &running, WORD_IDLE,
                                                    memory_order_acq_rel, memory_order_relaxed);
@@ -196,53 +229,67 @@ static bool is_request(const struct message *message, struct actor_id from, uint
            actor_id_equal(message->from, from);
 }
 
+static struct message_queue *queue_of(struct mailbox_queues *queues, struct actor_id from)
+{
+    return queues->fair ? fair_queue(queues->fair, from) : &queues->normal;
+}
+
 struct message *mailbox_find(struct mailbox *mailbox, struct mailbox_queues *queues,
-                               struct actor_id from, uint64_t request)
+                             struct actor_id from, uint64_t request)
 {
     mailbox_take(mailbox, queues);
-    struct message *message = queues->normal.head;
+    const struct message_queue *queue = queue_of(queues, from);
+    struct message *message = queue ? queue->head : NULL;
     while (message && !is_request(message, from, request))
         message = message->next;
     return message;
+}
+
+static void unlink_message(struct message_queue *queue, struct message *message)
+{
+    struct message *before = NULL;
+
+    for (struct message *m = queue->head; m != message; m = m->next)
+        before = m;
+    if (before)
+        before->next = message->next;
+    else
+        queue->head = message->next;
+    if (queue->tail == message)
+        queue->tail = before;
+    message->next = NULL;
 }
 
 struct message *mailbox_remove(struct mailbox *mailbox, struct mailbox_queues *queues,
                                struct actor_id from, uint64_t request)
 {
     struct message *found = mailbox_find(mailbox, queues, from, request);
-    struct message *before = NULL;
 
     if (!found)
         return NULL;
-    for (struct message *m = queues->normal.head; m != found; m = m->next)
-        before = m;
-    if (before)
-        before->next = found->next;
-    else
-        queues->normal.head = found->next;
-    if (queues->normal.tail == found)
-        queues->normal.tail = before;
-    found->next = NULL;
-    queues->count--;
-    publish(mailbox, queues);
+    unlink_message(queue_of(queues, from), found);
+    if (queues->fair) {
+        fair_removed(queues->fair, from);
+    } else {
+        queues->count--;
+        publish(mailbox, queues);
+    }
     return found;
 }
 
 void mailbox_close(struct mailbox *mailbox, struct mailbox_queues *queues,
-                   struct mailbox_left *ret_left)
+                   struct message_queue *ret_left)
 {
-    sort_chain(mailbox, queues, word_message(atomic_exchange_explicit(&mailbox->word, WORD_CLOSED,
-                                                              memory_order_acq_rel)));
-    *ret_left = (struct mailbox_left){queues->control, queues->normal};
-    queues->control = queues->normal = (struct message_queue){0};
-    queues->count = 0;
-    publish(mailbox, queues);
-}
+    struct message_queue left = {0};
+    struct message *message;
+    uint64_t word = atomic_exchange_explicit(&mailbox->word, WORD_CLOSED, memory_order_acq_rel);
 
-struct message *mailbox_left_pop(struct mailbox_left *left)
-{
-    struct message *message = queue_pop(&left->control);
-    return message ? message : queue_pop(&left->normal);
+    sort_chain(mailbox, queues, word_message(word));
+    while ((message = mailbox_pop(mailbox, queues)) ||
+           (queues->fair && (message = message_queue_pop(&queues->fair->refused))))
+        message_queue_append(&left, message);
+    publish(mailbox, queues);
+    *ret_left = left;
 }
 
 bool mailbox_is_idle(const struct mailbox *mailbox)

@@ -9,6 +9,9 @@ struct message_queue {
     struct message *head, *tail;
 };
 
+void message_queue_append(struct message_queue *queue, struct message *message);
+struct message *message_queue_pop(struct message_queue *queue);
+
 /* What senders touch. It shares no cache line with the queues, which the reader writes all the
  * time. */
 struct mailbox {
@@ -20,11 +23,8 @@ struct mailbox {
 /* The reader's own. */
 struct mailbox_queues {
     struct message_queue control, normal;
-    uint32_t count;
-};
-
-struct mailbox_left {
-    struct message_queue control, normal;
+    struct fair *fair; /* NULL: senders share `normal`; else only what was promised room is there */
+    uint32_t count;    /* in control and normal */
 };
 
 #define MAILBOX_LIMIT_MAX 32768u
@@ -40,7 +40,8 @@ enum mailbox_push {
 };
 
 void mailbox_init(struct mailbox *mailbox); /* closed */
-/* Opens a closed mailbox in the running state. */
+/* Opens a closed mailbox in the running state. A limit of 0 is the default. */
+unsigned mailbox_limit(unsigned limit); /* what a limit comes to */
 void mailbox_open(struct mailbox *mailbox, unsigned limit);
 /* From any thread. `extra` is room over the limit, for control messages, and MAILBOX_RESERVED for
  * what was promised room before: answers, parts, the core's own. */
@@ -58,11 +59,10 @@ bool mailbox_claim(struct mailbox *mailbox);
 struct message *mailbox_remove(struct mailbox *mailbox, struct mailbox_queues *queues,
                                struct actor_id from, uint64_t request);
 struct message *mailbox_find(struct mailbox *mailbox, struct mailbox_queues *queues,
-                               struct actor_id from, uint64_t request);
+                             struct actor_id from, uint64_t request);
 /* Closes; what was in it is the caller's. */
 void mailbox_close(struct mailbox *mailbox, struct mailbox_queues *queues,
-                   struct mailbox_left *ret_left);
-struct message *mailbox_left_pop(struct mailbox_left *left);
+                   struct message_queue *ret_left);
 
 /* From any thread, approximate: */
 bool mailbox_is_idle(const struct mailbox *mailbox);

@@ -98,7 +98,7 @@ void bounce(struct runtime *runtime, struct worker *worker, struct message *mess
 }
 
 /* How long half of the mailbox will take, judged by its past. */
-static uint32_t retry_after_ms(struct actor *actor)
+uint32_t retry_after_ms(struct actor *actor)
 {
     uint64_t handled = atomic_load_explicit(&actor->handled, memory_order_relaxed);
     uint64_t busy_ns = atomic_load_explicit(&actor->busy_ns, memory_order_relaxed);
