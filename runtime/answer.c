@@ -47,8 +47,9 @@ int context_reply(struct context *context, struct message *message)
     if (!message)
         return context_reply_status(context, STATUS_NO_MEMORY, 0);
     context->settled = true;
-    return send_answer(context, message, context->message->from, context->message->request,
-                       context->message->trace);
+    send_answer(context, message, context->message->from, context->message->request,
+                context->message->trace);
+    return 0;
 }
 
 int context_reply_status(struct context *context, enum runtime_status status,
@@ -174,8 +175,8 @@ int context_answer(struct context *context, struct request_id request, struct me
     struct open_in was = *in;
     in_remove(context, in);
     message_free(was.carrier);
-    return send_answer(context, message, (struct actor_id){was.item.key[0]}, was.item.key[1],
-                       was.trace);
+    send_answer(context, message, (struct actor_id){was.item.key[0]}, was.item.key[1], was.trace);
+    return 0;
 }
 
 int context_answer_status(struct context *context, struct request_id request,

@@ -150,8 +150,11 @@ bool link_peer_strike(struct link_transport *transport, struct link_peer *peer, 
 {
     count(&peer->drops, 1);
     runtime_count_drop(transport->runtime, STATUS_MALFORMED, 0, peer->name, "");
-    runtime_log(transport->runtime, 4, "a frame from %s %s", peer->name, what);
-    return ++peer->strikes < STRIKES_MAX;
+    if (++peer->strikes < STRIKES_MAX)
+        return true;
+    runtime_log(transport->runtime, 4, "%s is cut off: bad frame number %d %s", peer->name,
+                STRIKES_MAX, what);
+    return false;
 }
 
 /* Control messages of strangers wait like everybody's; taps see all they send. */
@@ -184,10 +187,10 @@ bool link_peer_receive(struct link_transport *transport, struct link_peer *peer,
     bool wipe = false, goes_on = true;
     struct frame_message wire;
     if (reader->sequence != ++peer->sequence_in) {
-        count(&peer->gaps, 1);
-        runtime_log(transport->runtime, 4, "frames from %s: number %llu where %llu was due",
-                    peer->name, (unsigned long long)reader->sequence,
-                    (unsigned long long)peer->sequence_in);
+        if (atomic_fetch_add(&peer->gaps, 1) == 0)
+            runtime_log(transport->runtime, 4, "frames from %s: number %llu where %llu was due",
+                        peer->name, (unsigned long long)reader->sequence,
+                        (unsigned long long)peer->sequence_in);
         peer->sequence_in = reader->sequence;
     }
     count(&peer->messages_in, reader->count);
@@ -225,6 +228,30 @@ static struct link_peer *peer_known(struct link_transport *transport, unsigned n
     return number <= PEER_MAX ? transport->by_number[number] : NULL;
 }
 
+/* Requests and tells that fail are counted and answered by the core; the rest would vanish. An
+ * answer that is too large goes out as the status that says so. */
+static bool lost_answer(const struct message *message)
+{
+    return (message->flags & (MESSAGE_ANSWER | MESSAGE_PART)) != 0 &&
+           (message->flags & MESSAGE_STATUS) == 0;
+}
+
+static void shrink(struct message *message)
+{
+    if (message->flags & MESSAGE_WIPE)
+        memory_wipe(message->body, message->size);
+    message->flags = MESSAGE_ANSWER | MESSAGE_STATUS;
+    message->status = STATUS_TOO_LARGE;
+    message->size = 0;
+}
+
+static enum runtime_status status_of(int error)
+{
+    return error == -EMSGSIZE ? STATUS_TOO_LARGE
+           : error == -EAGAIN ? STATUS_BUSY
+                              : STATUS_PEER_DOWN;
+}
+
 /* A peer nobody has dialled yet may be about to dial us. */
 static void peer_await(struct link_transport *transport, unsigned number)
 {
@@ -252,8 +279,18 @@ int link_transport_send(struct transport_port *port, unsigned number, const char
         peer_await(transport, number);
         pthread_mutex_lock(&transport->lock);
     }
-    int error = peer_enqueue(transport, peer_known(transport, number), outgoing);
+    struct link_peer *peer = peer_known(transport, number);
+    bool lost = lost_answer(message);
+    uint32_t type = message->type;
+    int error = peer_enqueue(transport, peer, outgoing), failed = error;
+    if (error == -EMSGSIZE && (message->flags & MESSAGE_ANSWER) != 0) {
+        shrink(message);
+        error = peer_enqueue(transport, peer, outgoing);
+    }
     pthread_mutex_unlock(&transport->lock);
+    if (failed != 0 && lost)
+        runtime_count_drop(transport->runtime, status_of(failed), type, outgoing->from,
+                           runtime_peer_name(transport->runtime, number));
     if (error != 0)
         link_outgoing_free(outgoing);
     if (error != -EHOSTUNREACH && atomic_exchange(&transport->asleep, false))

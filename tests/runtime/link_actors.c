@@ -89,6 +89,17 @@ static int on_cancel(void *state, struct context *context, struct request_id req
     return 0;
 }
 
+static int on_large(void *state, struct context *context, const void *body)
+{
+    uint32_t size;
+    (void)state;
+    memcpy(&size, body, sizeof size);
+    struct message *message = message_new(TEST_ECHO, size);
+    memset(message->body, 'x', size);
+    message->flags = MESSAGE_WIPE;
+    return context_reply(context, message);
+}
+
 static int on_silent(void *state, struct context *context, const void *body)
 {
     (void)state;
@@ -99,9 +110,10 @@ static int on_silent(void *state, struct context *context, const void *body)
 
 static int on_forward(void *state, struct context *context, const void *body)
 {
-    (void)state;
-    (void)body;
-    return context_forward(context, context_remote(context, "b", "echo"));
+    if (context_sender_kind(context) == FROM_NODE)
+        return on_echo(state, context, body);
+    context_forward(context, context_remote(context, "b", "echo")); /* answers a failure itself */
+    return 0;
 }
 
 static int on_count(void *state, struct context *context, const void *body)
@@ -139,6 +151,7 @@ static const struct actor_handler handlers[] = {
     {TEST_FORWARD, FROM_ANYONE, "forward", NULL, on_forward},
     {TEST_COUNT, FROM_ANYONE, "count", NULL, on_count},
     {TEST_COUNTED, FROM_ANYONE, "counted", NULL, on_counted},
+    {TEST_LARGE, FROM_ANYONE, "large", NULL, on_large},
     {TEST_END, FROM_ANYONE, "end", NULL, on_end},
     {0, 0, NULL, NULL, NULL},
 };

@@ -9,9 +9,10 @@ enum link_test_type {
     TEST_ECHO = 0x7001, /* answered with the same body */
     TEST_STREAM,        /* body: uint32_t; so many parts 0, 1, 2 ... of uint32_t, then an echo */
     TEST_SILENT,        /* never answered */
-    TEST_FORWARD,       /* passed on to the actor named echo in the process b */
+    TEST_FORWARD,       /* passed on to the actor echo of process b; from a node: answered */
     TEST_COUNT,         /* a tell: counted */
     TEST_COUNTED,       /* answered with the count, uint32_t */
+    TEST_LARGE,         /* body: uint32_t; answered with so many bytes */
     TEST_END            /* answered, then the process ends at once */
 };
 

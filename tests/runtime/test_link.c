@@ -96,6 +96,12 @@ static void what_nobody_takes_is_answered_by_name(void **state)
     assert_int_equal(answer->size, 4 << 20);
     assert_int_equal(answer->body[(4 << 20) - 1], 'x');
     message_free(answer);
+    assert_int_equal(status_of(ask(fixture->b, "home", "echo",
+                                   number_message(TEST_LARGE, 4 << 20), 5 * SECOND)),
+                     STATUS_OK);
+    assert_int_equal(status_of(ask(fixture->b, "home", "echo",
+                                   number_message(TEST_LARGE, (4 << 20) + 1), 5 * SECOND)),
+                     STATUS_TOO_LARGE);
     assert_echo(fixture->b, "home");
 }
 

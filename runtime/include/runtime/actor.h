@@ -148,7 +148,8 @@ void context_credit(struct context *context, struct request_id request, uint32_t
 /* No answer will be delivered after this call. */
 void context_cancel(struct context *context, struct request_id request);
 
-/* Answers the request at hand. A tell at hand: the message is freed, 0. */
+/* Answers the request at hand. A tell at hand: the message is freed, 0. Also 0 when the requester
+ * has gone meanwhile, which is counted: handlers return this, and it is no failure of theirs. */
 int context_reply(struct context *context, struct message *message);
 int context_reply_status(struct context *context, enum runtime_status status,
                          uint32_t retry_after_ms);
