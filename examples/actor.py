@@ -70,7 +70,7 @@ def main():
     streams = Streams(link)
     print("joined", flush=True)
     while True:
-        frame, at = link.recv(), 16
+        frame, at = link.recv() or bytes(16), 16
         if frame[5] == 5:
             return 0
         for _ in range(struct.unpack_from("<H", frame, 6)[0]):

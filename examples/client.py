@@ -39,7 +39,7 @@ def call(link, to, kind, fields, on_part=None, sequence=1):
     body = msgpack.packb(fields)
     send(REQUEST, len(body), 32 if on_part else 0, to.encode(), body, kind)
     while True:
-        frame, at = link.recv(), 16
+        frame, at = link.recv() or bytes(16), 16
         for _ in range(struct.unpack_from("<H", frame, 6)[0]):
             type_, flags, status, _, _, _, _, size, _, to_size, from_size = struct.unpack_from(
                 MESSAGE, frame, at)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Links that come in: one ROUTER, a record for each connection, a peer after its hello.
  *
- * A connection is known from the monitor's ACCEPTED event by its descriptor; its first frame adds
- * the routing id. libzmq's thread sends the event before it passes on the frame, so the monitor is
- * drained before an unknown routing id is looked at, and a descriptor used again is never taken for
- * its former owner. DISCONNECTED ends the connection, but only once the ROUTER has nothing more
- * to read: what a process sent before it ended is still delivered.
+ * A connection is its routing id. Of its end libzmq says only that some connection with this
+ * descriptor was closed (DISCONNECTED), and the number may serve the next one before the last
+ * frames of the former are read. So that event makes a record suspect, and the ROUTER is asked:
+ * sending to a routing id that is gone fails with EHOSTUNREACH. The link ends when it is gone and
+ * everything it had sent is read. (To ask is to send an empty frame. Who is there after all
+ * ignores it.)
  *
  * Who may come in: processes of our uid (libzmq asks SO_PEERCRED for us, and we look again), which
  * say hello within two seconds, in this version, under a name no living process has. A
@@ -22,30 +23,30 @@
 #include "link_transport.h"
 
 #define HELLO_NS 2000000000u
+#define ASK_FIRST_NS 1000000u /* a suspect; then twice as long each time */
+#define ASK_TIMES 7
 #define FRAMES_A_TURN 64
 #define ROUTING_MAX 255
 
-struct link_connection {
-    UT_hash_handle hh_fd, hh_routing;
+struct link_waiting { /* an accepted connection that has not said hello */
+    UT_hash_handle hh;
     int fd;
-    struct link_credentials credentials;
     uint64_t accepted_ns;
-    uint8_t routing[ROUTING_MAX];
-    unsigned routing_size; /* 0: no frame yet */
-    struct link_peer *peer; /* after hello */
-    bool refused;           /* nothing more is read from it */
-    bool greeted;           /* its time for a hello no longer runs */
-    bool ended;             /* to be taken down when all it sent is read */
-    bool unsettled;         /* counted as such: not greeted, or ended */
+    bool closed;    /* since accepted_ns, rather; its first frame may still be unread */
+    bool ambiguous; /* or that of the one before it */
 };
 
-static void connection_note(struct link_transport *transport, struct link_connection *connection)
-{
-    bool unsettled = !connection->greeted || connection->ended;
-    if (unsettled != connection->unsettled)
-        transport->unsettled += unsettled ? 1 : -1;
-    connection->unsettled = unsettled;
-}
+struct link_connection {
+    UT_hash_handle hh;
+    struct link_credentials credentials;
+    uint8_t routing[ROUTING_MAX];
+    unsigned routing_size;
+    struct link_peer *peer; /* from its hello to its end */
+    bool over;              /* nothing more is read from it */
+    bool gone;              /* the ROUTER does not know it any more */
+    unsigned asked;
+    uint64_t ask_ns; /* suspect: when to ask; 0: not suspect */
+};
 
 int link_accept_open(struct link_transport *transport, const char *endpoint, void **ret_router,
                      void **ret_monitor)
@@ -86,24 +87,6 @@ int link_accept_open(struct link_transport *transport, const char *endpoint, voi
 
 /* ---- connections ------------------------------------------------------------------------- */
 
-static struct link_connection *find_by_fd(struct link_transport *transport, int fd)
-{
-    struct link_connection *found;
-    HASH_FIND(hh_fd, transport->by_fd, &fd, sizeof fd, found);
-    return found;
-}
-
-static void connection_free(struct link_transport *transport, struct link_connection *connection)
-{
-    HASH_DELETE(hh_fd, transport->by_fd, connection);
-    if (connection->routing_size > 0)
-        HASH_DELETE(hh_routing, transport->by_routing, connection);
-    transport->unsettled -= connection->unsettled;
-    if (connection->peer != NULL)
-        link_peer_down(transport, connection->peer, "its connection ended");
-    free(connection);
-}
-
 void link_accept_detach(struct link_peer *peer)
 {
     if (peer->connection != NULL)
@@ -111,27 +94,69 @@ void link_accept_detach(struct link_peer *peer)
     peer->connection = NULL;
 }
 
+static void connection_over(struct link_transport *transport, struct link_connection *connection,
+                            const char *why)
+{
+    connection->over = true;
+    if (connection->peer != NULL)
+        link_peer_down(transport, connection->peer, why);
+}
+
+static void connection_free(struct link_transport *transport, struct link_connection *connection)
+{
+    connection_over(transport, connection, "its connection ended");
+    HASH_DEL(transport->connections, connection);
+    free(connection);
+}
+
+static void waiting_end(struct link_transport *transport, int fd)
+{
+    struct link_waiting *waiting;
+    HASH_FIND_INT(transport->waiting, &fd, waiting);
+    if (waiting == NULL)
+        return;
+    HASH_DEL(transport->waiting, waiting);
+    free(waiting);
+}
+
 static void on_accepted(struct link_transport *transport, int fd)
 {
-    struct link_connection *connection = find_by_fd(transport, fd);
-    if (connection != NULL)
-        connection_free(transport, connection);
-    connection = calloc(1, sizeof *connection);
-    if (connection == NULL)
-        return; /* its frames will find no record and be dropped */
-    connection->fd = fd;
-    connection->accepted_ns = transport->now_ns;
-    HASH_ADD(hh_fd, transport->by_fd, fd, sizeof fd, connection);
-    connection_note(transport, connection);
+    struct link_waiting *waiting;
+    HASH_FIND_INT(transport->waiting, &fd, waiting);
+    if (waiting != NULL) {
+        waiting->ambiguous = true;
+    } else {
+        waiting = calloc(1, sizeof *waiting);
+        if (waiting == NULL)
+            return; /* then nobody waits for its hello */
+        waiting->fd = fd;
+        HASH_ADD_INT(transport->waiting, fd, waiting);
+    }
+    waiting->closed = false;
+    waiting->accepted_ns = transport->now_ns;
+}
+
+static void suspect(struct link_transport *transport, struct link_connection *connection)
+{
+    transport->suspects += connection->ask_ns == 0;
+    connection->ask_ns = transport->now_ns + ASK_FIRST_NS;
+    connection->asked = 0;
 }
 
 static void on_disconnected(struct link_transport *transport, int fd)
 {
-    struct link_connection *connection = find_by_fd(transport, fd);
-    if (connection == NULL)
-        return;
-    connection->ended = true;
-    connection_note(transport, connection);
+    struct link_connection *connection;
+    struct link_waiting *waiting;
+    HASH_FIND_INT(transport->waiting, &fd, waiting);
+    if (waiting != NULL) {
+        waiting->closed = true;
+        waiting->accepted_ns = transport->now_ns;
+    }
+    for (connection = transport->connections; connection != NULL;
+         connection = connection->hh.next) {
+        if (connection->credentials.fd == fd && !connection->gone)
+            suspect(transport, connection);
+    }
 }
 
 static void accept_events(struct link_transport *transport)
@@ -147,27 +172,32 @@ static void accept_events(struct link_transport *transport)
     }
 }
 
-/* The record of the connection a frame came over; NULL when that is gone already. */
+/* The record of the connection a frame came over, made with its first frame. NULL without memory,
+ * or when libzmq does not say who sent it. */
 static struct link_connection *connection_of(struct link_transport *transport, zmq_msg_t *routing,
                                              zmq_msg_t *frame)
 {
     struct link_connection *connection;
     const void *id = zmq_msg_data(routing);
     unsigned size = (unsigned)zmq_msg_size(routing);
-    HASH_FIND(hh_routing, transport->by_routing, id, size, connection);
+    HASH_FIND(hh, transport->connections, id, size, connection);
     if (connection != NULL)
         return connection;
     struct link_credentials credentials;
-    accept_events(transport);
     if (size > ROUTING_MAX || link_credentials_of(frame, &credentials) != 0)
         return NULL;
-    connection = find_by_fd(transport, credentials.fd);
-    if (connection == NULL || connection->routing_size > 0)
+    connection = calloc(1, sizeof *connection);
+    if (connection == NULL)
         return NULL;
     memcpy(connection->routing, id, size);
     connection->routing_size = size;
     connection->credentials = credentials;
-    HASH_ADD(hh_routing, transport->by_routing, routing, size, connection);
+    HASH_ADD(hh, transport->connections, routing, size, connection);
+    struct link_waiting *waiting;
+    accept_events(transport);
+    HASH_FIND_INT(transport->waiting, &credentials.fd, waiting);
+    if (waiting == NULL || waiting->closed || waiting->ambiguous)
+        suspect(transport, connection);
     return connection;
 }
 
@@ -191,7 +221,7 @@ static void connection_refuse(struct link_transport *transport,
     uint8_t bytes[FRAME_HANDSHAKE_SIZE];
     frame_put_reason(bytes, FRAME_REFUSED, status, why);
     connection_send(transport, connection, bytes, sizeof bytes);
-    connection->refused = true;
+    connection->over = true;
     runtime_count_drop(transport->runtime, status, 0, "", "");
 }
 
@@ -218,7 +248,7 @@ static const char *name_fault(struct link_transport *transport, struct link_peer
                               const struct frame_hello *hello, char text[FRAME_TEXT_MAX + 1])
 {
     bool ending = peer->closing || peer->died_ns != 0 ||
-                  (peer->connection != NULL && peer->connection->ended);
+                  (peer->connection != NULL && peer->connection->ask_ns != 0);
     if (peer->state == LINK_UP && !ending) {
         snprintf(text, FRAME_TEXT_MAX + 1, "the name %s is taken by process %d", hello->name,
                  peer->pid);
@@ -242,6 +272,7 @@ static void on_hello(struct link_transport *transport, struct link_connection *c
     char text[FRAME_TEXT_MAX + 1];
     struct frame_hello hello, welcome;
     frame_get_hello(reader, &hello);
+    accept_events(transport); /* who it follows under its name may have just ended */
     const char *why = hello_fault(transport, connection, &hello, text);
     struct link_peer *peer = why == NULL ? link_peer_get(transport, hello.name) : NULL;
     if (why == NULL && peer == NULL)
@@ -258,8 +289,7 @@ static void on_hello(struct link_transport *transport, struct link_connection *c
     frame_put_hello(bytes, FRAME_WELCOME, &welcome);
     if (connection_send(transport, connection, bytes, sizeof bytes) != 0)
         return;
-    connection->greeted = true;
-    connection_note(transport, connection);
+    waiting_end(transport, connection->credentials.fd);
     connection->peer = peer;
     peer->connection = connection;
     peer->leaving = hello.peer_kind == PEER_CLIENT && !peer->dialled;
@@ -283,13 +313,6 @@ static void on_first_frame(struct link_transport *transport, struct link_connect
     }
 }
 
-static void connection_end(struct link_transport *transport, struct link_connection *connection)
-{
-    connection->refused = true;
-    connection->ended = true;
-    connection_note(transport, connection);
-}
-
 /* ---- frames ------------------------------------------------------------------------------ */
 
 static void on_frame(struct link_transport *transport, struct link_connection *connection,
@@ -301,7 +324,7 @@ static void on_frame(struct link_transport *transport, struct link_connection *c
         multipart ? FRAME_FAULT_MULTIPART
                   : frame_open(&reader, zmq_msg_data(frame), zmq_msg_size(frame),
                                transport->options.body_max);
-    if (connection->refused)
+    if (connection->over)
         return;
     if (peer == NULL) {
         on_first_frame(transport, connection, &reader, fault);
@@ -313,7 +336,7 @@ static void on_frame(struct link_transport *transport, struct link_connection *c
     else if (reader.kind == FRAME_BATCH)
         goes_on = link_peer_receive(transport, peer, &reader, frame);
     else if (reader.kind == FRAME_BYE)
-        connection_end(transport, connection);
+        connection_over(transport, connection, "it said bye");
     else
         goes_on = link_peer_strike(transport, peer, "is a hello in the wrong place");
     if (!goes_on)
@@ -335,21 +358,48 @@ static bool accept_frame(struct link_transport *transport)
     return error == 0 || error == -EMSGSIZE;
 }
 
-static void end_connections(struct link_transport *transport)
+static void ask(struct link_transport *transport, struct link_connection *connection)
+{
+    connection->gone = connection_send(transport, connection, "", 0) == -EHOSTUNREACH;
+    uint64_t pause_ns = (uint64_t)ASK_FIRST_NS << ++connection->asked;
+    connection->ask_ns = transport->now_ns + pause_ns;
+    if (!connection->gone && connection->asked >= ASK_TIMES) {
+        connection->ask_ns = 0; /* the event was another's */
+        transport->suspects--;
+    }
+}
+
+static void end_suspects(struct link_transport *transport)
 {
     struct link_connection *connection, *next;
-    if (transport->unsettled == 0)
+    if (transport->suspects == 0)
         return;
-    HASH_ITER(hh_fd, transport->by_fd, connection, next)
+    HASH_ITER(hh, transport->connections, connection, next)
     {
-        bool late = !connection->greeted &&
-                    transport->now_ns - connection->accepted_ns >= HELLO_NS;
-        if (connection->ended && transport->no_more_frames) {
+        if (connection->ask_ns == 0)
+            continue;
+        if (!connection->gone && connection->ask_ns <= transport->now_ns)
+            ask(transport, connection);
+        if (connection->gone && transport->no_more_frames) {
+            transport->suspects--;
             connection_free(transport, connection);
-        } else if (late) {
-            link_connection_cut(connection->fd, transport->endpoint);
-            connection->accepted_ns = transport->now_ns; /* again, should that not have helped */
         }
+    }
+}
+
+static void cut_waiting(struct link_transport *transport)
+{
+    struct link_waiting *waiting, *next;
+    HASH_ITER(hh, transport->waiting, waiting, next)
+    {
+        if (transport->now_ns - waiting->accepted_ns < HELLO_NS)
+            continue;
+        if (waiting->closed) {
+            waiting_end(transport, waiting->fd);
+            continue;
+        }
+        link_connection_cut(waiting->fd, transport->endpoint);
+        waiting->accepted_ns = transport->now_ns; /* again, should that not have helped */
     }
 }
 
@@ -359,25 +409,26 @@ void link_accept_turn(struct link_transport *transport, bool events, bool frames
         return;
     if (events)
         accept_events(transport);
-    if (frames || events) {
-        int budget = FRAMES_A_TURN;
-        while (budget > 0 && accept_frame(transport))
-            budget--;
-        transport->no_more_frames = budget > 0;
-    }
-    end_connections(transport);
+    int budget = frames || events ? FRAMES_A_TURN : 1;
+    while (budget > 0 && (frames || events) && accept_frame(transport))
+        budget--;
+    transport->no_more_frames = budget > 0;
+    end_suspects(transport);
+    cut_waiting(transport);
 }
 
 uint64_t link_accept_due_ns(const struct link_transport *transport)
 {
     uint64_t due_ns = UINT64_MAX;
-    const struct link_connection *connection = transport->unsettled > 0 ? transport->by_fd : NULL;
-    for (; connection != NULL; connection = connection->hh_fd.next) {
-        if (connection->ended)
-            return 0;
-        if (!connection->greeted && connection->accepted_ns + HELLO_NS < due_ns)
-            due_ns = connection->accepted_ns + HELLO_NS;
-    }
+    const struct link_waiting *waiting = transport->waiting;
+    for (; waiting != NULL; waiting = waiting->hh.next)
+        if (waiting->accepted_ns + HELLO_NS < due_ns)
+            due_ns = waiting->accepted_ns + HELLO_NS;
+    const struct link_connection *connection =
+        transport->suspects > 0 ? transport->connections : NULL;
+    for (; connection != NULL; connection = connection->hh.next)
+        if (connection->ask_ns != 0 && connection->ask_ns < due_ns)
+            due_ns = connection->gone ? 0 : connection->ask_ns;
     return due_ns;
 }
 
@@ -400,8 +451,7 @@ int link_accept_send(struct link_transport *transport, struct link_peer *peer, z
 
 void link_accept_hangup(struct link_transport *transport, struct link_peer *peer)
 {
-    connection_end(transport, peer->connection);
-    link_peer_down(transport, peer, "hung up");
+    connection_over(transport, peer->connection, "hung up");
 }
 
 void link_accept_cut(struct link_transport *transport, struct link_peer *peer)
@@ -409,21 +459,19 @@ void link_accept_cut(struct link_transport *transport, struct link_peer *peer)
     struct link_connection *connection = peer->connection;
     if (connection == NULL)
         return;
-    connection_end(transport, connection);
-    link_connection_cut(connection->fd, transport->endpoint);
-    link_peer_down(transport, peer, "it was cut off");
+    accept_events(transport);
+    if (connection->ask_ns == 0) /* else its descriptor may be another's by now */
+        link_connection_cut(connection->credentials.fd, transport->endpoint);
+    connection_over(transport, connection, "it was cut off");
 }
 
 void link_accept_close(struct link_transport *transport)
 {
     struct link_connection *connection, *next;
-    HASH_ITER(hh_fd, transport->by_fd, connection, next)
-    {
-        HASH_DELETE(hh_fd, transport->by_fd, connection);
-        if (connection->routing_size > 0)
-            HASH_DELETE(hh_routing, transport->by_routing, connection);
-        free(connection);
-    }
+    HASH_ITER(hh, transport->connections, connection, next)
+        connection_free(transport, connection);
+    while (transport->waiting != NULL)
+        waiting_end(transport, transport->waiting->fd);
     if (transport->router != NULL) {
         zmq_socket_monitor(transport->router, NULL, 0);
         zmq_close(transport->router);

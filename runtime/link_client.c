@@ -152,8 +152,10 @@ static int client_receive(struct link_client *client, uint64_t deadline_ns)
         return error;
     error = link_receive(client->dealer, NULL, &client->frame);
     client->has_frame = true;
+    if (error == -EAGAIN || (error == 0 && zmq_msg_size(&client->frame) == 0))
+        return client_receive(client, deadline_ns); /* an empty frame says nothing */
     if (error != 0)
-        return error == -EAGAIN ? client_receive(client, deadline_ns) : -EBADMSG;
+        return -EBADMSG;
     enum frame_fault fault =
         frame_open(&client->reader, zmq_msg_data(&client->frame), zmq_msg_size(&client->frame),
                    LINK_BODY_DEFAULT);

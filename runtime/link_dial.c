@@ -21,6 +21,7 @@
 #define REDIAL_MS 10 /* doubles with each failure */
 #define REDIAL_DOUBLINGS_MAX 9
 #define REFUSED_DOUBLINGS 5 /* who was refused waits longer from the start */
+#define WELCOME_NS (3000 * (uint64_t)NS_PER_MS) /* who says nothing so long is dialled again */
 #define STEADY_NS (5000 * (uint64_t)NS_PER_MS) /* up for so long: the failures are forgotten */
 
 int link_dial_open(struct link_transport *transport, const char *endpoint, void **ret_dealer,
@@ -178,7 +179,8 @@ static bool dial_frames(struct link_transport *transport, struct link_peer *peer
     for (int budget = FRAMES_A_TURN; budget > 0; budget--) {
         zmq_msg_t frame;
         int error = link_receive(peer->dealer, NULL, &frame);
-        if (error == 0 || error == -EMSGSIZE)
+        bool asked = error == 0 && zmq_msg_size(&frame) == 0; /* whether we are here: we are */
+        if ((error == 0 && !asked) || error == -EMSGSIZE)
             on_frame(transport, peer, &frame, error == -EMSGSIZE);
         zmq_msg_close(&frame);
         if (error != 0 && error != -EMSGSIZE)
@@ -200,6 +202,12 @@ static void dial_hello(struct link_transport *transport, struct link_peer *peer)
     }
 }
 
+static uint64_t welcome_due_ns(const struct link_peer *peer)
+{
+    bool waits = peer->greeted && peer->state != LINK_UP;
+    return waits ? peer->hello_ns + WELCOME_NS : UINT64_MAX;
+}
+
 void link_dial_turn(struct link_transport *transport, struct link_peer *peer)
 {
     if (peer->dealer == NULL) {
@@ -218,6 +226,9 @@ void link_dial_turn(struct link_transport *transport, struct link_peer *peer)
         transport->items_stale = true;
     } else if (peer->connected && !peer->greeted) {
         dial_hello(transport, peer);
+    } else if (welcome_due_ns(peer) <= transport->now_ns) {
+        link_dial_lost(transport, peer, "no welcome");
+        transport->items_stale = true;
     }
 }
 
@@ -225,5 +236,5 @@ uint64_t link_dial_due_ns(const struct link_peer *peer)
 {
     if (peer->dealer == NULL)
         return peer->redial_ns;
-    return peer->closing ? 0 : UINT64_MAX;
+    return peer->closing ? 0 : welcome_due_ns(peer);
 }

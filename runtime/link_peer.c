@@ -289,7 +289,8 @@ int link_transport_send(struct transport_port *port, unsigned number, const char
     }
     pthread_mutex_unlock(&transport->lock);
     if (failed != 0 && lost)
-        runtime_count_drop(transport->runtime, status_of(failed), type, outgoing->from,
+        runtime_count_drop(transport->runtime, status_of(failed), type,
+                           from_name != NULL ? from_name : "",
                            runtime_peer_name(transport->runtime, number));
     if (error != 0)
         link_outgoing_free(outgoing);

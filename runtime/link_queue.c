@@ -77,22 +77,25 @@ void link_outgoing_free(struct link_outgoing *outgoing)
 
 /* ---- batches ---------------------------------------------------------------------------- */
 
-static void free_wiped(void *bytes, void *size)
+/* The bytes of a frame that holds a secret: overwritten before they are freed. libzmq copies a
+ * frame of up to 8 kB once more into its own send buffer, which is not ours to wipe. */
+struct secret_bytes {
+    _Atomic size_t size; /* set when they are all written: libzmq's thread wipes what ours wrote */
+    uint8_t bytes[];
+};
+
+static void free_wiped(void *bytes, void *hint)
 {
-    memory_wipe(bytes, (size_t)size);
-    free(bytes);
+    struct secret_bytes *secret = hint;
+    memory_wipe(bytes, atomic_load_explicit(&secret->size, memory_order_acquire));
+    free(secret);
 }
 
-/* A frame whose bytes are overwritten before they are freed, when they hold a secret. libzmq
- * copies a frame of up to 8 kB once more into its own send buffer, which is not ours to wipe. */
-static int frame_alloc(zmq_msg_t *ret_frame, size_t size, bool wipe)
+static int frame_alloc(zmq_msg_t *ret_frame, size_t size, struct secret_bytes *secret)
 {
-    if (!wipe)
+    if (secret == NULL)
         return zmq_msg_init_size(ret_frame, size);
-    void *bytes = malloc(size);
-    if (bytes == NULL)
-        return -1;
-    return zmq_msg_init_data(ret_frame, bytes, size, free_wiped, (void *)size);
+    return zmq_msg_init_data(ret_frame, secret->bytes, size, free_wiped, secret);
 }
 
 static size_t wire_size(const struct link_outgoing *outgoing)
@@ -150,8 +153,15 @@ bool link_batch_make(struct runtime *runtime, struct link_outgoing **list, uint6
     struct batch batch;
     *ret_taken = (struct link_queue){0};
     batch_measure(runtime, list, now_ns, ret_taken, &batch);
-    if (batch.messages == 0 || frame_alloc(ret_frame, batch.size, batch.wipe) != 0)
+    if (batch.messages == 0)
         return false;
+    struct secret_bytes *secret = batch.wipe ? malloc(sizeof *secret + batch.size) : NULL;
+    if (secret == NULL && batch.wipe)
+        return false;
+    if (frame_alloc(ret_frame, batch.size, secret) != 0) {
+        free(secret);
+        return false;
+    }
     uint8_t *at = (uint8_t *)zmq_msg_data(ret_frame) + FRAME_HEADER_SIZE;
     for (unsigned i = 0; i < batch.messages; i++) {
         struct link_outgoing *outgoing = *list;
@@ -163,6 +173,8 @@ bool link_batch_make(struct runtime *runtime, struct link_outgoing **list, uint6
         link_outgoing_free(outgoing);
     }
     frame_finish(zmq_msg_data(ret_frame), (uint16_t)batch.messages, sequence);
+    if (secret != NULL)
+        atomic_store_explicit(&secret->size, batch.size, memory_order_release);
     *ret_messages = batch.messages;
     return true;
 }

@@ -12,7 +12,8 @@
 
 #include "link_peer.h"
 
-struct link_connection; /* link_accept.c */
+struct link_connection; /* these two: link_accept.c */
+struct link_waiting;
 
 struct link_transport {
     struct transport_port port;
@@ -37,8 +38,9 @@ struct link_transport {
 
     void *zmq, *router, *router_monitor;
     struct link_peer *peers;               /* all, by next; the transport's thread */
-    struct link_connection *by_fd, *by_routing; /* uthash heads */
-    int unsettled; /* connections that are not greeted yet, or about to end */
+    struct link_connection *connections; /* uthash, by routing id */
+    struct link_waiting *waiting;        /* uthash, by descriptor */
+    unsigned suspects;                   /* connections that may have ended */
     bool no_more_frames; /* the last look at the ROUTER left nothing unread */
     zmq_pollitem_t *items;
     size_t item_count, item_capacity;
