@@ -214,8 +214,8 @@ static void a_request_is_relayed_through_a_process_in_between(void **state)
     call(&asked, "echo", text_message(TEST_FORWARD, "relayed"), 5 * SECOND);
     assert_answer(&asked, "relayed");
     /* The same without an actor in between: a name that stands for one there. */
-    assert_int_equal(runtime_alias(fixture->home, "echo-b",
-                                   runtime_remote(fixture->home, "b", "echo")),
+    assert_int_equal(runtime_register(fixture->home, "echo-b",
+                                      runtime_remote(fixture->home, "b", "echo")),
                      0);
     uint32_t count = 500;
     call(&asked, "echo-b", number_message(TEST_STREAM, count), 5 * SECOND);
