@@ -2,7 +2,7 @@
 /* The core's own structures: actor, worker, runtime. Each field says who may touch it:
  *   S  any sender, atomically        W  the worker that runs the actor at the moment
  *   L  under the actor's or the named lock
- * Lock order: timers, peer, names, actor (spin), run queue. No handler runs under a lock. */
+ * Lock order: taps, timers, names, peer, actor (spin), run queue. No handler runs under a lock. */
 #pragma once
 
 #include <pthread.h>
@@ -165,6 +165,7 @@ struct worker {
     uint32_t record_next;
     _Atomic uint32_t park; /* futex: 1 while parked */
     pthread_t thread;
+    _Atomic uint64_t self; /* pthread_self of it */
     _Alignas(64) _Atomic uint32_t ring_head;
     _Alignas(64) _Atomic uint32_t ring_tail;
     _Atomic(struct actor *) ring[RING_SIZE];
@@ -188,22 +189,22 @@ struct context {
     enum exit_reason stop_reason;
 };
 
-struct pin { /* the thread of one pinned actor; kept for reuse until the runtime ends */
+struct pin { /* the thread of one pinned actor; used again for another when that has ended */
     struct worker worker;
     pthread_mutex_t lock; /* guards `alive`: wake is not called on freed state */
     bool alive;
     struct actor *actor;
     const void *config;
-    int start_error;
-    _Atomic uint32_t started; /* futex */
-    _Atomic uint32_t bell;    /* futex, when the actor has no wake */
-    struct pin *next;
+    struct pin_started *started; /* of who spawns, until told */
+    _Atomic uint32_t bell;       /* futex, when the actor has no wake */
+    atomic_bool finished;        /* its thread is through; who takes this away may have the pin */
     bool joinable;
+    struct pin *next;
 };
 
 /* ---- runtime --------------------------------------------------------------------------------- */
 
-#define CHUNK_SLOTS 1024u
+#define CHUNK_SLOTS 256u
 #define CHUNKS_MAX (SLOTS_MAX / CHUNK_SLOTS)
 #define WORKERS_MAX 8u
 
@@ -248,8 +249,7 @@ struct runtime {
     _Atomic bool watch_armed, watch_ending;
     bool watch_running;
 
-    pthread_mutex_t pins_lock;
-    struct pin *pins;
+    _Atomic(struct pin *) pins; /* only grows until the runtime ends */
 
     struct names *names;
     struct remote *remote;

@@ -114,11 +114,9 @@ static const struct worker *running_on(struct runtime *runtime, uint64_t id)
     for (unsigned i = 0; i < runtime->worker_count && !found; i++)
         if (atomic_load_explicit(&runtime->workers[i].running, memory_order_acquire) == id)
             found = &runtime->workers[i];
-    pthread_mutex_lock(&runtime->pins_lock);
-    for (struct pin *pin = runtime->pins; pin && !found; pin = pin->next)
+    for (struct pin *pin = atomic_load(&runtime->pins); pin && !found; pin = pin->next)
         if (atomic_load_explicit(&pin->worker.running, memory_order_acquire) == id)
             found = &pin->worker;
-    pthread_mutex_unlock(&runtime->pins_lock);
     return found;
 }
 
@@ -220,7 +218,7 @@ size_t introspect_actors(struct runtime *runtime, uint64_t *cursor, struct actor
 static bool runs_on_this_thread(struct runtime *runtime, uint64_t id)
 {
     const struct worker *worker = running_on(runtime, id);
-    return worker && (runtime->manual || pthread_equal(worker->thread, pthread_self()));
+    return worker && (runtime->manual || atomic_load(&worker->self) == (uint64_t)pthread_self());
 }
 
 static size_t describe_claimed(struct runtime *runtime, struct actor *actor, uint64_t id,

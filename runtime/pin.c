@@ -5,7 +5,8 @@
  * futex when it has none). A sender that finds the mailbox idle calls `wake`. The actor may have
  * woken by itself, handled that very message and ended in the meantime; so `wake` runs under a
  * lock with a flag that the end clears before the state is freed. A `struct pin` outlives its
- * actor until the runtime ends, for a late sender may still hold it. */
+ * actor, for a late sender may still hold it; it serves another pinned actor then, so that one
+ * spawned for each of many short tasks costs no more than as many as live at a time. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,61 +100,99 @@ static void pin_run(struct pin *pin)
     }
 }
 
+struct pin_started {
+    int error;
+    _Atomic uint32_t done; /* futex */
+};
+
 static void *pin_main(void *arg)
 {
     struct pin *pin = arg;
     struct worker *worker = &pin->worker;
+    struct pin_started *started = pin->started;
     uint64_t id = atomic_load_explicit(&pin->actor->id, memory_order_relaxed);
 
     message_pool_enter(&worker->pool, &worker->runtime->depot);
+    atomic_store_explicit(&worker->self, (uint64_t)pthread_self(), memory_order_relaxed);
     worker->now_ns = worker->runtime->clock->now_ns(worker->runtime->clock);
     int error = actor_start(worker->runtime, worker, pin->actor, pin->config);
     bool alive = error == 0 && atomic_load_explicit(&pin->actor->id, memory_order_relaxed) == id;
-    pin->start_error = error;
-    atomic_store_explicit(&pin->started, 1, memory_order_release);
-    futex_wake(&pin->started, 1);
+    started->error = error;
+    atomic_store_explicit(&started->done, 1, memory_order_release);
+    futex_wake(&started->done, 1);
     if (alive)
         pin_run(pin);
     message_pool_leave(&worker->pool);
+    atomic_store_explicit(&pin->finished, true, memory_order_release);
     return NULL;
 }
 
-static struct pin *pin_new(struct runtime *runtime, struct actor *actor, const void *config)
+/* A pin whose thread is through. A sender that still holds it for its last actor may wake the next
+ * one for nothing, which a wake may always do. */
+static struct pin *pin_reuse(struct runtime *runtime)
+{
+    for (struct pin *pin = atomic_load(&runtime->pins); pin; pin = pin->next) {
+        if (!atomic_exchange_explicit(&pin->finished, false, memory_order_acq_rel))
+            continue;
+        if (pin->joinable)
+            pthread_join(pin->worker.thread, NULL);
+        pin->joinable = false;
+        return pin;
+    }
+    return NULL;
+}
+
+static struct pin *pin_new(struct runtime *runtime)
 {
     struct pin *pin = aligned_alloc(_Alignof(struct pin), sizeof *pin);
     if (!pin)
         return NULL;
-    *pin = (struct pin){
-        .worker = {.runtime = runtime, .index = -1},
-        .alive = true,
-        .actor = actor,
-        .config = config,
-    };
+    *pin = (struct pin){.worker = {.runtime = runtime, .index = -1}};
     pthread_mutex_init(&pin->lock, NULL);
-    pthread_mutex_lock(&runtime->pins_lock);
-    pin->next = runtime->pins;
-    runtime->pins = pin;
-    pthread_mutex_unlock(&runtime->pins_lock);
-    atomic_store_explicit(&actor->pin, pin, memory_order_release);
+    pin->next = atomic_load_explicit(&runtime->pins, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&runtime->pins, &pin->next, pin,
+                                                  memory_order_release, memory_order_relaxed))
+        continue;
     return pin;
+}
+
+/* Nothing has run: `stop` accepts a state that never started. */
+static int pin_fail(struct runtime *runtime, struct worker *worker, struct actor *actor, int error)
+{
+    struct context context;
+
+    context_init(&context, runtime, worker, actor);
+    actor_end(&context, EXIT_FAILED, error);
+    return error;
 }
 
 int pin_start(struct runtime *runtime, struct worker *worker, struct actor *actor,
               const void *config)
 {
-    struct pin *pin = pin_new(runtime, actor, config);
-    int error = pin ? pthread_create(&pin->worker.thread, NULL, pin_main, pin) : ENOMEM;
+    struct pin_started started = {0};
+    struct pin *pin = pin_reuse(runtime);
 
-    if (error) { /* nothing has run: `stop` accepts a state that never started */
-        struct context context;
-        context_init(&context, runtime, worker, actor);
-        actor_end(&context, EXIT_FAILED, -error);
+    if (!pin && !(pin = pin_new(runtime)))
+        return pin_fail(runtime, worker, actor, -ENOMEM);
+    pthread_mutex_lock(&pin->lock);
+    pin->actor = actor;
+    pin->alive = true;
+    pthread_mutex_unlock(&pin->lock);
+    pin->config = config;
+    pin->started = &started;
+    pin->joinable = true; /* before the thread can be through and the pin another's */
+    atomic_store_explicit(&pin->bell, 0, memory_order_relaxed);
+    atomic_store_explicit(&actor->pin, pin, memory_order_release);
+    int error = pthread_create(&pin->worker.thread, NULL, pin_main, pin);
+    if (error) {
+        pin->joinable = false;
+        pin_fail(runtime, worker, actor, -error);
+        atomic_store_explicit(&pin->finished, true, memory_order_release);
         return -error;
     }
-    pin->joinable = true;
-    while (!atomic_load_explicit(&pin->started, memory_order_acquire))
-        futex_wait(&pin->started, 0);
-    return pin->start_error;
+    while (!atomic_load_explicit(&started.done, memory_order_acquire))
+        futex_wait(&started.done, 0);
+    return started.error;
 }
 
 void pins_join(struct runtime *runtime)

@@ -44,7 +44,6 @@ static void runtime_init(struct runtime *runtime, const struct runtime_options *
     pthread_mutex_init(&runtime->slots_lock, NULL);
     pthread_mutex_init(&runtime->inject_lock, NULL);
     pthread_mutex_init(&runtime->timers_lock, NULL);
-    pthread_mutex_init(&runtime->pins_lock, NULL);
     message_depot_init(&runtime->depot);
 }
 
@@ -216,7 +215,6 @@ void runtime_free(struct runtime *runtime)
     pthread_mutex_destroy(&runtime->slots_lock);
     pthread_mutex_destroy(&runtime->inject_lock);
     pthread_mutex_destroy(&runtime->timers_lock);
-    pthread_mutex_destroy(&runtime->pins_lock);
     free(runtime);
 }
 

@@ -206,6 +206,7 @@ static void *worker_main(void *arg)
     struct runtime *runtime = worker->runtime;
 
     message_pool_enter(&worker->pool, &runtime->depot);
+    atomic_store_explicit(&worker->self, (uint64_t)pthread_self(), memory_order_relaxed);
     worker->now_ns = runtime->clock->now_ns(runtime->clock);
     watch_arm(runtime);
     while (!atomic_load_explicit(&runtime->ending, memory_order_relaxed)) {

@@ -57,12 +57,10 @@ static bool look(struct runtime *runtime, uint64_t now_ns)
         if (parked && !(parked & (1u << i)) && worker_backlog(&runtime->workers[i]))
             scheduler_wake_one(runtime);
     }
-    pthread_mutex_lock(&runtime->pins_lock);
-    for (struct pin *pin = runtime->pins; pin; pin = pin->next) {
+    for (struct pin *pin = atomic_load(&runtime->pins); pin; pin = pin->next) {
         report_long(runtime, &pin->worker, now_ns);
         busy = busy || atomic_load_explicit(&pin->worker.running, memory_order_relaxed);
     }
-    pthread_mutex_unlock(&runtime->pins_lock);
     return busy;
 }
 

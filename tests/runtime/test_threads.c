@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -341,6 +342,36 @@ static void a_pinned_actor_waits_elsewhere_and_is_woken(void **state)
     runtime_free(runtime);
 }
 
+static size_t mapped_bytes(void)
+{
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lu", &pages), 1);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* A thread that nobody joins keeps its stack, 8 MiB of address space. */
+static void pinned_actors_that_end_leave_no_stack_behind(void **state)
+{
+    _Atomic unsigned woken = 0, *pointer = &woken;
+    struct runtime *runtime = open_runtime(1);
+    struct spawn_options options = {.name = "waiter", .pinned = true};
+    struct actor_id id;
+    (void)state;
+    size_t before = mapped_bytes();
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(runtime_spawn(runtime, &waiter_ops, &pointer, &options, &id), 0);
+        runtime_stop_actor(runtime, id);
+        while (actor_id_is_set(runtime_lookup(runtime, "waiter")))
+            nap(MS / 10);
+        nap(MS / 2);
+    }
+    assert_in_range(mapped_bytes() - before, 0, 120 << 20);
+    runtime_free(runtime);
+}
+
 static uint64_t cpu_ns(void)
 {
     struct rusage usage;
@@ -469,6 +500,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_request_under_load_ends_once),
         cmocka_unit_test(a_pinned_actor_waits_elsewhere_and_is_woken),
+        cmocka_unit_test(pinned_actors_that_end_leave_no_stack_behind),
         cmocka_unit_test(an_idle_runtime_uses_no_time),
         cmocka_unit_test(a_long_handler_is_reported_once),
         cmocka_unit_test(mail_behind_a_stuck_worker_moves_to_another),

@@ -114,7 +114,8 @@ struct runtime *context_runtime(const struct context *context);
 uint64_t context_now_ns(const struct context *context); /* CLOCK_BOOTTIME, read once a turn */
 int64_t context_wall_ms(const struct context *context); /* Unix time */
 uint64_t context_random(struct context *context);
-/* The message at hand; NULL in start, stop and the callbacks. */
+/* The message at hand; NULL in start, stop and the callbacks, except that on_status has the status
+ * message where there was one: its retry_after_ms, and for STATUS_MOVED `from`, the new address. */
 const struct message *context_message(const struct context *context);
 /* The tag of the request of ours that the message at hand answers. */
 uint64_t context_tag(const struct context *context);
