@@ -251,12 +251,7 @@ static void on_loaded(struct token_step *step, const struct token_event *event)
     profile_plan(step, profile);
     refresh_recover(step, profile, event->stored);
     stored_deinit(event->stored);
-    if (profile->credential.needs_login[0] != '\0')
-        profile->state = PROFILE_NEEDS_LOGIN;
-    else if (profile->phase != PHASE_NONE)
-        profile->state = PROFILE_REFRESHING;
-    else if (profile->maybe_spent)
-        profile->state = PROFILE_UNCERTAIN;
+    profile_state_init(step, profile);
 }
 
 static void on_ready(struct token_step *step, const struct token_event *event)

@@ -8,6 +8,8 @@
 
 /* ---- step_state.c: states, edges, what is visible ------------------------------------------- */
 
+/* The state a profile starts in: no move led there. */
+void profile_state_init(struct token_step *step, struct profile *profile);
 /* The state that the facts call for; moves there, along an allowed edge, and traces it. */
 void profile_restate(struct token_step *step, struct profile *profile);
 /* Raises the version when something changed that a watcher should know. */

@@ -49,6 +49,11 @@ static enum profile_state state_of_facts(const struct profile *profile, uint64_t
     return PROFILE_VALID;
 }
 
+void profile_state_init(struct token_step *step, struct profile *profile)
+{
+    profile->state = state_of_facts(profile, step_now(step));
+}
+
 void profile_restate(struct token_step *step, struct profile *profile)
 {
     enum profile_state state = state_of_facts(profile, step_now(step));

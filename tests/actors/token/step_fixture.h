@@ -40,6 +40,7 @@ struct bench {
     struct bench_action actions[BENCH_ACTIONS];
     size_t action_count;
     size_t spends; /* gates opened */
+    bool endless;  /* the next credentials have no known end */
 };
 
 static inline void bench_act(void *arg, const struct token_action *action)
@@ -122,7 +123,8 @@ static inline struct credential bench_credential(const struct bench *bench, cons
     bench_hash(token, 16, digest);
     assert_int_equal(credential_add_digest(&credential, digest), 0);
     credential.obtained_at_ms = bench->wall_ms;
-    credential.expires_at_ms = bench->wall_ms + BENCH_LIFE_MS;
+    if (!bench->endless)
+        credential.expires_at_ms = bench->wall_ms + BENCH_LIFE_MS;
     return credential;
 }
 

@@ -149,6 +149,37 @@ static void within_one_boot_a_wall_clock_that_jumps_back_does_not_open_the_windo
     bench_free(bench);
 }
 
+static void within_one_boot_the_window_is_open_though_the_wall_clock_went_back(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_GRACE);
+    struct stored stored = {.credential = bench_credential(bench, "lab:me", "lab:me"),
+                            .has_intent = true};
+
+    (void)s;
+    stored.intent = intent_at(bench, 3000, 1);
+    stored.intent.wall_ms = stored.intent.first_wall_ms = bench->wall_ms + 3600000;
+    bench_load_stored(bench, &stored);
+    bench_ready(bench, 0);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
+    bench_free(bench);
+}
+
+static void without_a_boot_id_only_the_wall_clock_counts(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_GRACE);
+    struct stored stored = {.credential = bench_credential(bench, "lab:me", "lab:me"),
+                            .has_intent = true};
+
+    (void)s;
+    memset(bench->boot_id, 0, 16);
+    stored.intent = intent_at(bench, 3000, 1);
+    stored.intent.first_wall_ms = bench->wall_ms + 3600000;
+    bench_load_stored(bench, &stored);
+    bench_ready(bench, 0);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 0);
+    bench_free(bench);
+}
+
 static void a_strict_probe_waits_for_the_drain_even_when_nothing_is_left_to_serve(void **s)
 {
     struct bench *bench = bench_new(ROTATION_STRICT);
@@ -284,6 +315,8 @@ int main(void)
         cmocka_unit_test(after_a_reboot_the_grace_window_is_judged_by_the_wall_clock_alone),
         cmocka_unit_test(
             within_one_boot_a_wall_clock_that_jumps_back_does_not_open_the_window_again),
+        cmocka_unit_test(within_one_boot_the_window_is_open_though_the_wall_clock_went_back),
+        cmocka_unit_test(without_a_boot_id_only_the_wall_clock_counts),
         cmocka_unit_test(a_strict_probe_waits_for_the_drain_even_when_nothing_is_left_to_serve),
         cmocka_unit_test(a_request_that_ended_long_ago_needs_no_more_drain),
         cmocka_unit_test(an_intent_of_an_older_generation_means_nothing),

@@ -344,6 +344,46 @@ static void strict_with_no_access_token_left_waits_for_the_drain_then_never_stop
     bench_free(bench);
 }
 
+static void strict_without_a_known_end_of_the_access_token_waits_an_hour(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+
+    (void)s;
+    bench->endless = true;
+    bench_load(bench, "lab:me");
+    bench_ready(bench, 0);
+    lose_answer(bench);
+    bench_pass(bench, 3600000);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
+    bench_pass(bench, 61000);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 2);
+    bench_free(bench);
+}
+
+static void a_token_without_an_end_inherits_none_from_the_one_before(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct stored stored = {.credential = bench_credential(bench, "lab:me", "lab:me")};
+    struct profile *profile;
+
+    (void)s;
+    stored.credential.refresh_expires_at_ms = bench->wall_ms + 864000000;
+    stored.credential.earliest_refresh_at_ms = bench->wall_ms + 1000;
+    bench_load_stored(bench, &stored);
+    bench_ready(bench, 0);
+    profile = bench_profile(bench, "lab:me");
+    assert_true(profile->expires_ns != 0 && profile->keep_alive_at_ns != 0 &&
+                profile->earliest_ns != 0);
+    bench_pass(bench, 70000);
+    bench->endless = true;
+    bench_ask(bench, "lab:me", 0, true);
+    bench_refresh(bench, "lab:me");
+    assert_true(profile->expires_ns == 0 && profile->life_ns == 0 &&
+                profile->refresh_at_ns == 0 && profile->keep_alive_at_ns == 0 &&
+                profile->earliest_ns == 0);
+    bench_free(bench);
+}
+
 static void a_later_attempt_that_was_not_sent_does_not_clear_the_doubt_about_the_first(void **s)
 {
     struct bench *bench = bench_with(ROTATION_TWO_PHASE, "lab:me");
@@ -525,6 +565,8 @@ int main(void)
         cmocka_unit_test(strict_serves_the_access_token_to_its_end_then_sends_n_again_by_promise_6),
         cmocka_unit_test(
             strict_with_no_access_token_left_waits_for_the_drain_then_never_stops_asking),
+        cmocka_unit_test(strict_without_a_known_end_of_the_access_token_waits_an_hour),
+        cmocka_unit_test(a_token_without_an_end_inherits_none_from_the_one_before),
         cmocka_unit_test(
             a_later_attempt_that_was_not_sent_does_not_clear_the_doubt_about_the_first),
         cmocka_unit_test(a_cut_answer_is_kept_and_its_outcome_is_unknown),

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What agents report and what they are told: rejected tokens, quota, watching. */
+#include "step_fixture.h"
+
+/* ---- rejected ------------------------------------------------------------------------------- */
+
+static void a_rejected_token_that_was_rotated_gets_the_newer_one(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint8_t old[32];
+    uint64_t waiter;
+
+    (void)s;
+    bench_sha(&bench_profile(bench, "lab:me")->credential, old);
+    bench_ask(bench, "lab:me", 0, true);
+    bench_refresh(bench, "lab:me");
+    waiter = bench_reject_sha(bench, "lab:me", old);
+    assert_granted(bench, waiter, 2);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
+    bench_free(bench);
+}
+
+static void a_rejected_current_token_is_refreshed_once_and_handed_to_nobody_meanwhile(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiters[8], plain;
+
+    (void)s;
+    for (int i = 0; i < 8; i++)
+        waiters[i] = bench_reject(bench, "lab:me");
+    plain = bench_ask(bench, "lab:me", 0, false);
+    assert_waiting(bench, plain);
+    bench_refresh(bench, "lab:me");
+    for (int i = 0; i < 8; i++)
+        assert_granted(bench, waiters[i], 2);
+    assert_granted(bench, plain, 2);
+    assert_int_equal(bench->spends, 1);
+    bench_free(bench);
+}
+
+static void a_fresh_token_rejected_again_is_refused_with_backoff_and_never_loops(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter, longest = 0;
+
+    (void)s;
+    bench_reject(bench, "lab:me");
+    bench_refresh(bench, "lab:me");
+    for (int i = 0; i < 5; i++) {
+        uint64_t left;
+
+        waiter = bench_reject(bench, "lab:me");
+        assert_refused(bench, waiter, "token_refused");
+        assert_state(bench, "lab:me", "refused");
+        left = bench_answer(bench, waiter)->retry_after_ms;
+        if (left > longest)
+            longest = left;
+        waiter = bench_ask(bench, "lab:me", 0, false);
+        assert_refused(bench, waiter, "token_refused");
+        bench_pass(bench, left + 1);
+        assert_state(bench, "lab:me", "valid");
+        waiter = bench_ask(bench, "lab:me", 0, false);
+        assert_granted(bench, waiter, 2);
+    }
+    assert_true(longest >= 240000);
+    assert_int_equal(bench->spends, 1);
+    bench_free(bench);
+}
+
+static void a_rejection_long_after_the_last_one_is_a_first_one(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    bench_reject(bench, "lab:me");
+    bench_refresh(bench, "lab:me");
+    bench_pass(bench, 660000);
+    waiter = bench_reject(bench, "lab:me");
+    assert_waiting(bench, waiter);
+    bench_refresh(bench, "lab:me");
+    assert_granted(bench, waiter, 3);
+    bench_free(bench);
+}
+
+static void a_key_cannot_be_refreshed_so_its_rejection_refuses(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct stored stored = {.credential = bench_credential(bench, "lab:key", "key")};
+    uint64_t waiter;
+
+    (void)s;
+    snprintf(stored.credential.mode, sizeof(stored.credential.mode), "api_key");
+    credential_set(&stored.credential.refresh, NULL);
+    stored.credential.expires_at_ms = 0;
+    bench_load_stored(bench, &stored);
+    bench_ready(bench, 0);
+    bench_pass(bench, 100 * BENCH_LIFE_MS);
+    waiter = bench_ask(bench, "lab:key", BENCH_LIFE_MS, false);
+    assert_granted(bench, waiter, 1);
+    waiter = bench_reject(bench, "lab:key");
+    assert_refused(bench, waiter, "token_refused");
+    bench_pass(bench, 31000);
+    waiter = bench_ask(bench, "lab:key", 0, false);
+    assert_granted(bench, waiter, 1);
+    bench_free(bench);
+}
+
+static void access_only_serves_until_its_end_then_says_so(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct stored stored = {.credential = bench_credential(bench, "lab:me", "me")};
+    uint64_t waiter;
+
+    (void)s;
+    snprintf(stored.credential.mode, sizeof(stored.credential.mode), "access_only");
+    credential_set(&stored.credential.refresh, NULL);
+    bench_load_stored(bench, &stored);
+    bench_ready(bench, 0);
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_granted(bench, waiter, 1);
+    bench_pass(bench, BENCH_LIFE_MS);
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_refused(bench, waiter, "access_only");
+    bench_free(bench);
+}
+
+/* ---- quota, watching --------------------------------------------------------------------*/
+
+static void quota(struct bench *bench, const char *name, const char *model, int64_t until_ms)
+{
+    struct token_event event = bench_event(bench, EVENT_QUOTA);
+
+    event.waiter = ++bench->last_waiter;
+    event.name = name;
+    event.model = model;
+    event.until_ms = until_ms;
+    token_step_run(&bench->step, &event);
+    assert_int_equal(bench_answer(bench, event.waiter)->kind, ACTION_DONE);
+}
+
+static void a_quota_cools_all_logins_of_the_account_and_no_state_moves_by_promise_7(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    uint64_t waiter;
+
+    (void)s;
+    for (int i = 0; i < 3; i++) {
+        static const char *const names[] = {"lab:one", "lab:two", "lab:other"};
+        struct stored stored = {.credential = bench_credential(bench, names[i], names[i])};
+
+        snprintf(stored.credential.account, sizeof(stored.credential.account), "%s",
+                 i < 2 ? "acct" : "else");
+        bench_load_stored(bench, &stored);
+    }
+    bench_ready(bench, 0);
+    quota(bench, "lab:one", "", bench->wall_ms + 60000);
+    waiter = bench_ask(bench, "lab:two", 0, false);
+    assert_refused(bench, waiter, "cooling");
+    assert_state(bench, "lab:two", "valid");
+    waiter = bench_ask(bench, "lab:other", 0, false);
+    assert_granted(bench, waiter, 1);
+    bench_pass(bench, 60001);
+    waiter = bench_ask(bench, "lab:two", 0, false);
+    assert_granted(bench, waiter, 1);
+    bench_free(bench);
+}
+
+static void a_quota_of_one_model_leaves_the_others(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    for (int i = 0; i < 20; i++) {
+        char model[16];
+
+        snprintf(model, sizeof(model), "model-%d", i);
+        quota(bench, "lab:me", model, 0);
+    }
+    assert_int_equal(bench_profile(bench, "lab:me")->cooling_count, STEP_COOLINGS_MAX);
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_granted(bench, waiter, 1);
+    bench_free(bench);
+}
+
+static void when_there_is_no_room_the_cooling_that_ends_first_gives_way(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct profile *profile = bench_profile(bench, "lab:me");
+    bool found = false;
+
+    (void)s;
+    for (int i = 0; i < STEP_COOLINGS_MAX; i++) {
+        char model[16];
+
+        snprintf(model, sizeof(model), "model-%d", i);
+        quota(bench, "lab:me", model, bench->wall_ms + (i == 5 ? 10000 : 20000 + i));
+    }
+    quota(bench, "lab:me", "one-more", bench->wall_ms + 30000);
+    for (size_t i = 0; i < profile->cooling_count; i++) {
+        assert_string_not_equal(profile->coolings[i].model, "model-5");
+        found |= strcmp(profile->coolings[i].model, "one-more") == 0;
+    }
+    assert_true(found);
+    bench_free(bench);
+}
+
+static void a_refusal_says_when_to_come_back_and_why(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    quota(bench, "lab:me", "", bench->wall_ms + 30000);
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_in_range(bench_answer(bench, waiter)->retry_after_ms, 30000, 30001);
+    assert_non_null(strstr(bench_answer(bench, waiter)->text, "lab:me"));
+    assert_non_null(strstr(bench_answer(bench, waiter)->text, "quota"));
+    bench_pass(bench, 30001);
+    waiter = bench_ask(bench, "lab:me", 0, true);
+    bench_send(bench, "lab:me");
+    bench_answered(bench, "lab:me", 400, OUTCOME_TERMINAL, "invalid_grant");
+    bench_tell(bench, "lab:me", EVENT_LOOKED, 0);
+    assert_non_null(strstr(bench_answer(bench, waiter)->text, "ended this login"));
+    assert_int_equal(bench_answer(bench, waiter)->retry_after_ms, 0);
+    bench_free(bench);
+}
+
+static void a_node_that_has_seen_more_raises_an_alarm_once(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    size_t alarms;
+
+    (void)s;
+    bench_watch(bench, "lab:me", 0, 1);
+    assert_int_equal(bench_count(bench, ACTION_ALARM), 0);
+    bench_watch(bench, "lab:me", 0, 4);
+    alarms = bench_count(bench, ACTION_ALARM);
+    assert_true(alarms > 0);
+    bench_watch(bench, "lab:me", 0, 4);
+    assert_int_equal(bench_count(bench, ACTION_ALARM), alarms);
+    bench_free(bench);
+}
+
+static void a_watcher_is_told_the_newest_once_and_not_of_what_it_knows(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t first = bench_watch(bench, "lab:me", 0, 0), second;
+    uint64_t version = bench_profile(bench, "lab:me")->version;
+
+    (void)s;
+    assert_granted(bench, first, 1);
+    second = bench_watch(bench, "lab:me", version, 1);
+    assert_waiting(bench, second);
+    bench_pass(bench, BENCH_LIFE_MS * 3 / 4); /* a watcher means that it is in use */
+    assert_waiting(bench, second);
+    bench_refresh(bench, "lab:me");
+    assert_granted(bench, second, 2);
+    assert_true(bench_profile(bench, "lab:me")->version != version);
+    bench_free(bench);
+}
+
+static void watchers_hear_of_cooling_and_of_its_end(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter = bench_watch(bench, "lab:me", bench_profile(bench, "lab:me")->version, 0);
+
+    (void)s;
+    quota(bench, "lab:me", "", bench->wall_ms + 5000);
+    assert_granted(bench, waiter, 1);
+    waiter = bench_watch(bench, "lab:me", bench_profile(bench, "lab:me")->version, 0);
+    bench_pass(bench, 5001);
+    assert_granted(bench, waiter, 1);
+    bench_free(bench);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rejected_token_that_was_rotated_gets_the_newer_one),
+        cmocka_unit_test(a_rejected_current_token_is_refreshed_once_and_handed_to_nobody_meanwhile),
+        cmocka_unit_test(a_fresh_token_rejected_again_is_refused_with_backoff_and_never_loops),
+        cmocka_unit_test(a_rejection_long_after_the_last_one_is_a_first_one),
+        cmocka_unit_test(a_key_cannot_be_refreshed_so_its_rejection_refuses),
+        cmocka_unit_test(access_only_serves_until_its_end_then_says_so),
+        cmocka_unit_test(a_quota_cools_all_logins_of_the_account_and_no_state_moves_by_promise_7),
+        cmocka_unit_test(a_quota_of_one_model_leaves_the_others),
+        cmocka_unit_test(when_there_is_no_room_the_cooling_that_ends_first_gives_way),
+        cmocka_unit_test(a_refusal_says_when_to_come_back_and_why),
+        cmocka_unit_test(a_node_that_has_seen_more_raises_an_alarm_once),
+        cmocka_unit_test(a_watcher_is_told_the_newest_once_and_not_of_what_it_knows),
+        cmocka_unit_test(watchers_hear_of_cooling_and_of_its_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
