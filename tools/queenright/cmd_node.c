@@ -17,7 +17,6 @@
 #include "queenright/commands.h"
 #include "queenright/config.h"
 #include "queenright/node.h"
-#include "queenright/process.h"
 #include "queenright/version.h"
 #include "runtime/link.h"
 #include "runtime/runtime.h"
@@ -191,8 +190,8 @@ int cmd_node(struct command_call *call)
         command_error("queenright up starts nodes", "a node needs --node and --config");
         return EXIT_CODE_USAGE;
     }
-    if (fd) /* our link to `up` says more than a line */
-        process_say_ready((int)strtol(fd, NULL, 10), "node");
+    if (fd) /* our link to `up` says more than a line would */
+        close((int)strtol(fd, NULL, 10));
     rc = load(&node);
     if (rc == 0)
         rc = serve(&node);

@@ -106,7 +106,7 @@ static void start_round(struct console_state *state, struct context *context)
 
     for (size_t i = 0; i < state->agent_count; i++) {
         const char *text = questions[(state->round + i) % n];
-        struct agent_ask ask = {.text = proto_text(text), .from = proto_text("console")};
+        struct agent_ask ask = {.text = proto_text(text), .from = proto_text("user")};
         struct request_options options = {
             .deadline_ns = context_now_ns(context) + ASK_NS, .tag = TAG_AGENT + i,
             .credit = PARTS_MAX};
