@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator can get wrong, and what a provider can answer: each a named error, nothing lost,
+nothing else disturbed."""
+import os
+import time
+
+import e2e
+from swarm import Swarm
+
+FAULTS = ["200-html", "403-html", "truncated-json", "no-expires-in", "huge-token", "drip",
+          "500-before", "500-after", "hang", "drop-before", "429", "no-refresh-token"]
+
+
+def operator(run, practice):
+    swarm = Swarm(run, practice.url)
+    swarm.practice_login(practice)
+    swarm.up()
+    again = swarm.call("up", swarm.file, check=False)
+    assert again.returncode == 1 and "runs already" in again.stderr, again
+    again = swarm.call("up", swarm.file, "--detach", check=False)
+    assert again.returncode == 1 and "runs already" in again.stderr, again
+    swarm.ask("atlas")
+    # another swarm of the same state joins the same keeper
+    keeper = swarm.pids()["keeper"]
+    swarm.config["swarm"], first = "other", dict(swarm.config)
+    swarm.write()
+    swarm.call("up", swarm.file, "--detach")
+    both = swarm.call("ask", "atlas", "hello", check=False)
+    swarm.call("ask", "atlas", "hello", "--swarm", "other")
+    swarm.call("ask", "atlas", "hello", "--swarm", "five")
+    assert swarm.pids()["keeper"] == keeper
+    assert both.returncode in (0, 64), both
+    swarm.call("down", "--swarm", "other")
+    swarm.call("down", "--swarm", "five")
+    assert first
+    # nobody there
+    nobody = swarm.call("ask", "atlas", "hello", check=False)
+    assert nobody.returncode == 69 and "queenright up" in nobody.stderr, nobody
+    wrong = swarm.call("aks", "atlas", check=False)
+    assert wrong.returncode == 64 and "ask" in wrong.stderr, wrong
+
+
+def directories(run):
+    """A state directory with the wrong modes, and one that cannot be made."""
+    state = run.path("open")
+    os.mkdir(state, 0o755)
+    env = {**os.environ, "QUEENRIGHT_STATE": state, "XDG_RUNTIME_DIR": run.path("run")}
+    done = e2e_call(env, "auth", "list")
+    assert done.returncode == 77 and "chmod 700" in done.stderr, done
+    done = e2e_call({**env, "QUEENRIGHT_STATE": "/proc/nowhere"}, "auth", "list")
+    assert done.returncode != 0 and "/proc/nowhere" in done.stderr, done
+
+
+def e2e_call(env, *words):
+    import subprocess
+    from swarm import program
+    return subprocess.run([program(), *words], env=env, capture_output=True, text=True, timeout=30,
+                          check=False, stdin=subprocess.DEVNULL)
+
+
+def provider(run):
+    """Each fault once, then a good answer: the login lives, or says that it does not."""
+    for fault in FAULTS:
+        practice = run.practice("--access-life=30s", f"--token-faults={fault}:1:1",
+                                "--rotation=grace", "--grace=60s")
+        swarm = Swarm(run, practice.url, name=fault.replace("-", ""), rotation="grace",
+                      oauth={"graceSeconds": 60})
+        swarm.state = run.path("state-" + fault)
+        swarm.env["QUEENRIGHT_STATE"] = swarm.state
+        swarm.practice_login(practice)
+        began = time.monotonic()
+        swarm.call("auth", "token", "lab:me", "--force", check=False, timeout=100)
+        login = swarm.logins()["lab:me"]
+        assert login["state"] != "needs_login", f"{fault}: {login}"
+        token = swarm.call("auth", "token", "lab:me")
+        assert token.stdout.strip(), fault
+        practice.expect(families_ended=0)
+        print(f"{fault}: {login['state']} {login['why']} ({time.monotonic() - began:.1f} s)")
+        practice.end()
+
+
+def main():
+    with e2e.Run() as run:
+        operator(run, run.practice("--access-life=1h"))
+        directories(run)
+        provider(run)
+
+
+main()
