@@ -24,6 +24,7 @@
 #include "token/harden.h"
 #include "token/store_file.h"
 #include "token/token.h"
+#include "token/wipe.h"
 
 #define LINGER_MS 15000
 #define LINGER_STAY_MS (100ull * 365 * 86400 * 1000) /* a unit's keeper outlives its swarms */
@@ -231,6 +232,8 @@ int cmd_keeper(struct command_call *call)
     int rc;
 
     harden(call, keeper.ready_fd);
+    if (wipe_install() < 0)
+        return EXIT_CODE_FAILED;
     keeper.store = store_file_new(&store);
     keeper.exchange = exchange_curl_new(NULL);
     rc = keeper.store && keeper.exchange ? serve(&keeper) : -ENOMEM;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "control/control.h"
@@ -22,6 +23,9 @@
 #include "runtime/runtime.h"
 #include "runtime/supervisor.h"
 #include "session/journal.h"
+#include "token/wipe.h"
+
+#define FILES_MAX 65536u
 
 struct node_process {
     const struct command_call *call;
@@ -176,6 +180,17 @@ static int serve(struct node_process *node)
     return rc;
 }
 
+/* A stream is a descriptor; the soft limit of 1024 is for programs that use select(). */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int cmd_node(struct command_call *call)
 {
     const char *fd = command_value(call, KEY_READY_FD);
@@ -192,7 +207,10 @@ int cmd_node(struct command_call *call)
     }
     if (fd) /* our link to `up` says more than a line would */
         close((int)strtol(fd, NULL, 10));
-    rc = load(&node);
+    raise_file_limit();
+    rc = wipe_install();
+    if (rc == 0)
+        rc = load(&node);
     if (rc == 0)
         rc = serve(&node);
     return rc < 0 ? EXIT_CODE_FAILED : 0;

@@ -2,7 +2,7 @@
 /* The node actor.
  *
  * Takes: swarm_apply (make the node as the accepted config says), swarm_down.
- * Sends: model_reconfigure and agent_reconfigure; agent_info when draining.
+ * Sends: model_reconfigure and agent_reconfigure; agent_drain to agents that leave.
  * Owns: which agents live here, and the second names of those that live elsewhere.
  * Rules: (1) every agent of the swarm looks up by its id on every node; (2) an unchanged agent is
  * not touched; (3) an agent that left has ended before its step is answered, so the node it moves
@@ -17,13 +17,12 @@
 #include "actors/handler.h"
 #include "queenright/node.h"
 #include "queenright/node_agents.h"
-#include "proto/agent.h"
 #include "proto/control.h"
 #include "proto/model.h"
 #include "proto/system.h"
 #include "runtime/link.h"
 
-#define DRAIN_POLL_NS 100000000ull
+#define LAST_WORDS_NS 20000000ull
 #define ASK_NS 5000000000ull
 
 struct node_state {
@@ -33,12 +32,11 @@ struct node_state {
     struct request_id applying; /* step 1, until the agents that left have ended */
     unsigned leaving;
     struct request_id down;
-    uint64_t drain_until_ns;
-    unsigned asked, busy; /* of the round of agent_info that is out */
-    bool draining;
+    unsigned draining; /* agents that finish their turns before the end */
+    bool ending;
 };
 
-enum { TAG_IGNORED = 1, TAG_INFO, TAG_DRAIN };
+enum { TAG_IGNORED = 1, TAG_DRAIN, TAG_END };
 
 static void ask(struct context *context, struct actor_id to, struct message *message, uint64_t tag)
 {
@@ -116,7 +114,7 @@ static int on_swarm_apply(struct node_state *state, struct context *context,
     struct config *next;
     int rc;
 
-    if (state->draining || state->applying.n)
+    if (state->ending || state->applying.n)
         return actor_reply_refusal(context, "busy", "this node is stopping or applying already",
                                    "try again");
     next = load_accepted(message->config, path, why, sizeof(why));
@@ -154,74 +152,64 @@ static int drain_finish(struct node_state *state, struct context *context)
     if (state->down.n)
         context_answer(context, state->down, actor_pack(done, &((struct done){0})));
     state->down = (struct request_id){0};
-    context_timer(context, 20000000, TAG_DRAIN); /* let the answer leave first */
+    context_timer(context, LAST_WORDS_NS, TAG_END); /* let the answer leave first */
     return 0;
 }
 
-static void drain_ask(struct node_state *state, struct context *context)
+static int drained(struct node_state *state, struct context *context)
 {
-    struct agent_info info = {0};
-
-    state->asked = state->busy = 0;
-    for (size_t i = 0; i < state->config->agent_count; i++) {
-        const struct config_agent *agent = &state->config->agents[i];
-
-        if (strcmp(agent->node, state->name) != 0)
-            continue;
-        state->asked++;
-        ask(context, context_lookup(context, agent->id), actor_pack(agent_info, &info), TAG_INFO);
-    }
-    if (state->asked == 0)
-        drain_finish(state, context);
-}
-
-static int drain_answered(struct node_state *state, struct context *context, bool busy)
-{
-    state->busy += busy;
-    if (state->asked == 0 || --state->asked > 0)
+    if (state->draining == 0 || --state->draining > 0)
         return 0;
-    if (state->busy == 0 || context_now_ns(context) >= state->drain_until_ns)
-        return drain_finish(state, context);
-    context_timer(context, DRAIN_POLL_NS, TAG_INFO);
-    return 0;
+    return drain_finish(state, context);
 }
 
 static int on_swarm_down(struct node_state *state, struct context *context,
                          const struct swarm_down *message)
 {
-    if (state->draining)
+    if (state->ending)
         return actor_reply_done(context, 0);
-    state->draining = true;
-    state->drain_until_ns = context_now_ns(context) + message->drain_ms * 1000000;
+    state->ending = true;
     state->down = context_defer(context);
-    drain_ask(state, context);
-    return 0;
-}
+    for (size_t i = 0; i < state->config->agent_count; i++) {
+        const struct config_agent *agent = &state->config->agents[i];
 
-static int on_agent_state(struct node_state *state, struct context *context,
-                          const struct agent_state *message)
-{
-    return drain_answered(state, context,
-                          message->waiting > 0 || !proto_text_equal(message->state, "idle"));
+        if (strcmp(agent->node, state->name) != 0)
+            continue;
+        state->draining++;
+        node_agents_drain(context, context_lookup(context, agent->id),
+                          message->drain_ms * 1000000, TAG_DRAIN);
+    }
+    return state->draining > 0 ? 0 : drain_finish(state, context);
 }
 
 static int node_on_timer(void *memory, struct context *context, uint64_t tag)
 {
-    struct node_state *state = memory;
-
-    if (tag == TAG_INFO)
-        drain_ask(state, context);
-    else if (tag == TAG_DRAIN)
+    (void)memory;
+    if (tag == TAG_END)
         runtime_stop(context_runtime(context));
+    return 0;
+}
+
+/* One of our questions is over, whatever came of it. */
+static int answered(struct node_state *state, struct context *context)
+{
+    uint64_t tag = context_tag(context);
+
+    if (tag == TAG_DRAIN)
+        return drained(state, context);
+    node_agents_drained(state->agents, context, tag);
     return 0;
 }
 
 static int node_on_status(void *memory, struct context *context, uint64_t tag,
                           enum runtime_status status)
 {
+    struct node_state *state = memory;
+
     (void)status;
-    if (tag == TAG_INFO)
-        return drain_answered(memory, context, false);
+    if (tag == TAG_DRAIN)
+        return drained(state, context);
+    node_agents_drained(state->agents, context, tag);
     return 0;
 }
 
@@ -235,19 +223,15 @@ static int node_on_link(void *state, struct context *context, const char *peer, 
 
 static int on_done(struct node_state *state, struct context *context, const struct done *message)
 {
-    (void)state;
-    (void)context;
     (void)message;
-    return 0;
+    return answered(state, context);
 }
 
 static int on_refusal(struct node_state *state, struct context *context,
                       const struct refusal *message)
 {
-    if (context_tag(context) == TAG_INFO)
-        return drain_answered(state, context, false);
     fprintf(stderr, "node %s: %.*s\n", state->name, (int)message->why.size, message->why.data);
-    return 0;
+    return answered(state, context);
 }
 
 static int node_start(void *memory, struct context *context, const void *argument)
@@ -276,14 +260,12 @@ static void node_stop(void *memory, struct context *context)
 
 ACTOR_HANDLER(swarm_apply)
 ACTOR_HANDLER(swarm_down)
-ACTOR_HANDLER(agent_state)
 ACTOR_HANDLER(done)
 ACTOR_HANDLER(refusal)
 
 static const struct actor_handler handlers[] = {
     ACTOR_ROW(swarm_apply, FROM_NODE),
     ACTOR_ROW(swarm_down, FROM_NODE),
-    ACTOR_ROW(agent_state, FROM_ANSWER),
     ACTOR_ROW(done, FROM_ANSWER),
     ACTOR_ROW(refusal, FROM_ANSWER),
     ACTOR_ROW_END,

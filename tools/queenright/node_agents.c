@@ -15,6 +15,8 @@
 #include "runtime/supervisor.h"
 
 #define PEERS_MAX 256
+#define LEAVE_NS 20000000000ull /* for turns at work; then they are cut and shown as such */
+#define TAG_FIRST 1000u /* above the node actor's own tags */
 
 static const enum child_restart restarts[] = {
     [CONFIG_RESTART_ALWAYS] = RESTART_ALWAYS,
@@ -25,7 +27,8 @@ static const enum child_restart restarts[] = {
 struct node_agent {
     char id[64];
     char node[64];
-    struct actor_id leaving; /* set between its stop and its end */
+    struct actor_id leaving; /* set from the question to drain to its end */
+    uint64_t tag;            /* of that question */
 };
 
 struct node_agents {
@@ -33,6 +36,7 @@ struct node_agents {
     struct actor_id supervisor;
     struct node_agent *items;
     size_t count;
+    uint64_t last_tag;
 };
 
 struct node_agents *node_agents_new(const char *node, struct actor_id supervisor)
@@ -42,6 +46,7 @@ struct node_agents *node_agents_new(const char *node, struct actor_id supervisor
     if (agents) {
         snprintf(agents->node, sizeof(agents->node), "%s", node);
         agents->supervisor = supervisor;
+        agents->last_tag = TAG_FIRST;
     }
     return agents;
 }
@@ -71,6 +76,16 @@ static void forget(struct node_agents *agents, struct node_agent *agent)
     *agent = agents->items[--agents->count];
 }
 
+void node_agents_drain(struct context *context, struct actor_id agent, uint64_t limit_ns,
+                       uint64_t tag)
+{
+    struct agent_drain drain = {0};
+    struct request_options options = {.deadline_ns = context_now_ns(context) + limit_ns,
+                                      .tag = tag};
+
+    context_request(context, agent, actor_pack(agent_drain, &drain), &options);
+}
+
 unsigned node_agents_leave(struct node_agents *agents, struct context *context,
                            const struct config *next)
 {
@@ -92,11 +107,19 @@ unsigned node_agents_leave(struct node_agents *agents, struct context *context,
             forget(agents, agent);
             continue;
         }
+        agent->tag = ++agents->last_tag;
         context_monitor(context, agent->leaving);
-        context_supervisor_remove(context, agents->supervisor, agent->id);
+        node_agents_drain(context, agent->leaving, LEAVE_NS, agent->tag);
         leaving++;
     }
     return leaving;
+}
+
+void node_agents_drained(struct node_agents *agents, struct context *context, uint64_t tag)
+{
+    for (size_t i = 0; i < agents->count; i++)
+        if (tag > TAG_FIRST && agents->items[i].tag == tag)
+            context_supervisor_remove(context, agents->supervisor, agents->items[i].id);
 }
 
 bool node_agents_left(struct node_agents *agents, struct context *context, struct actor_id who)
@@ -137,6 +160,7 @@ static int add_local(struct node_agents *agents, struct context *context,
         .max_tool_rounds = wanted->max_tool_rounds,
         .max_ask_depth = wanted->max_ask_depth,
         .max_queued = wanted->max_queued,
+        .history_turns = wanted->history_turns,
         .timeout_ms = wanted->timeout_ms,
     };
     struct child_spec child = {

@@ -58,6 +58,25 @@ void swarm_end(struct swarm_state *state, struct context *context, uint64_t drai
         runtime_stop(context_runtime(context));
 }
 
+static void send_part(struct context *context, struct request_id request, struct message *part)
+{
+    if (part && context_part(context, request, part) == -EAGAIN)
+        message_free(part); /* who asks without credit wants the count alone */
+}
+
+static void send_keeper(struct swarm_state *state, struct context *context,
+                        struct request_id request)
+{
+    char endpoint[PATH_MAX] = "";
+    struct swarm_process row = {.name = proto_text("keeper"),
+                                .kind = proto_text("keeper"),
+                                .state = proto_text(state->keeper_up ? "up" : "restarting")};
+
+    paths_keeper_endpoint(state->options.paths, endpoint, sizeof(endpoint));
+    row.endpoint = proto_text(endpoint);
+    send_part(context, request, actor_pack(swarm_process, &row));
+}
+
 static void send_process(struct swarm_state *state, struct context *context,
                          struct request_id request, const struct swarm_child *child)
 {
@@ -68,14 +87,11 @@ static void send_process(struct swarm_state *state, struct context *context,
                                 .state = proto_text(names[child->state]),
                                 .pid = child->pid > 0 ? (uint64_t)child->pid : 0,
                                 .restarts = child->restarts};
-    struct message *part;
 
     paths_node_endpoint(state->options.paths, state->config->swarm, child->name, endpoint,
                         sizeof(endpoint));
     row.endpoint = proto_text(endpoint);
-    part = actor_pack(swarm_process, &row);
-    if (context_part(context, request, part) == -EAGAIN)
-        message_free(part);
+    send_part(context, request, actor_pack(swarm_process, &row));
 }
 
 static int on_swarm_status(struct swarm_state *state, struct context *context,
@@ -85,6 +101,7 @@ static int on_swarm_status(struct swarm_state *state, struct context *context,
     char endpoint[PATH_MAX];
 
     (void)message;
+    send_keeper(state, context, request);
     for (int i = 0; i < CHILDREN_MAX; i++)
         if (state->children[i].state != CHILD_FREE)
             send_process(state, context, request, &state->children[i]);
@@ -93,14 +110,11 @@ static int on_swarm_status(struct swarm_state *state, struct context *context,
         struct swarm_agent row = {.agent = proto_text(agent->id),
                                   .node = proto_text(agent->node),
                                   .models = proto_text(agent->models)};
-        struct message *part;
 
         paths_node_endpoint(state->options.paths, state->config->swarm, agent->node, endpoint,
                             sizeof(endpoint));
         row.endpoint = proto_text(endpoint);
-        part = actor_pack(swarm_agent, &row);
-        if (context_part(context, request, part) == -EAGAIN)
-            message_free(part);
+        send_part(context, request, actor_pack(swarm_agent, &row));
     }
     return context_answer(context, request,
                           actor_pack(done, &((struct done){.count = state->config->agent_count})));
@@ -189,6 +203,7 @@ static int swarm_on_link(void *memory, struct context *context, const char *peer
     struct swarm_child *child = swarm_child_find(state, peer);
 
     if (strcmp(peer, "keeper") == 0) {
+        state->keeper_up = up;
         swarm_event(state, up ? "keeper: connected" : "keeper: gone");
         if (up)
             swarm_join_keeper(state, context);

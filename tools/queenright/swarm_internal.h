@@ -48,7 +48,7 @@ struct swarm_state {
     struct swarm_reload_state reload;
     struct request_id down_request;
     int wake_fd;
-    bool ready, ending;
+    bool ready, ending, keeper_up;
 };
 
 /* Tags of our requests and timers: a purpose and the child it is about. */

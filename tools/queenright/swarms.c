@@ -104,19 +104,13 @@ int swarms_open(const struct command_call *call, char *ret_name, size_t size,
     return client_open(endpoint, what, "queenright up FILE", ret_client);
 }
 
-static void add_process(struct swarm_view *view, const char *name, const char *kind,
-                        const char *endpoint)
+/* `up` itself, which does not list itself. */
+static void add_up(struct swarm_view *view, const char *endpoint)
 {
-    struct swarm_view_process *row = &view->processes[view->process_count];
+    struct swarm_view_process *row = &view->processes[view->process_count++];
 
-    if (view->process_count == SWARM_PROCESSES_MAX)
-        return;
-    view->process_count++;
-    *row = (struct swarm_view_process){0};
-    snprintf(row->name, sizeof(row->name), "%s", name);
-    snprintf(row->kind, sizeof(row->kind), "%s", kind);
+    *row = (struct swarm_view_process){.name = "up", .kind = "up", .state = "up"};
     snprintf(row->endpoint, sizeof(row->endpoint), "%s", endpoint);
-    snprintf(row->state, sizeof(row->state), "up");
 }
 
 static int on_view_part(void *arg, const struct message *part)
@@ -161,10 +155,8 @@ int swarms_view(const struct command_call *call, struct swarm_view **ret_view)
         free(view);
         return code;
     }
-    if (paths_keeper_endpoint(&call->paths, endpoint, sizeof(endpoint)) == 0)
-        add_process(view, "keeper", "keeper", endpoint);
     if (paths_up_endpoint(&call->paths, view->name, endpoint, sizeof(endpoint)) == 0)
-        add_process(view, "up", "up", endpoint);
+        add_up(view, endpoint);
     code = client_ask(client, "swarm", swarm_status, &question, CLIENT_TIMEOUT_MS, on_view_part,
                       view, done, NULL);
     link_client_close(client);
