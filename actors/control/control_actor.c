@@ -4,7 +4,7 @@
  * Takes: control_ls, control_show, control_drops, control_links, control_tap, control_info.
  * Sends: nothing on its own.
  * Owns: at most one tap.
- * Rules: (1) every list is bounded by the asker's credit; (2) nothing it shows needs the
+ * Rules: (1) every list goes at its asker's pace and is bounded; (2) nothing it shows needs the
  * looked-at actor's help; (3) what looking itself causes is not shown to taps. */
 #include "control_internal.h"
 
@@ -16,29 +16,25 @@
 static int on_control_ls(struct control_state *state, struct context *context,
                          const struct control_ls *message)
 {
-    (void)state;
-    return control_list_actors(context, message);
+    return control_list_actors(state, context, message);
 }
 
 static int on_control_drops(struct control_state *state, struct context *context,
                             const struct control_drops *message)
 {
-    (void)state;
-    return control_list_drops(context, message);
+    return control_list_drops(state, context, message);
 }
 
 static int on_control_links(struct control_state *state, struct context *context,
                             const struct control_links *message)
 {
-    (void)state;
-    return control_list_links(context, message);
+    return control_list_links(state, context, message);
 }
 
 static int on_control_show(struct control_state *state, struct context *context,
                            const struct control_show *message)
 {
-    (void)state;
-    return control_show_actor(context, message);
+    return control_show_actor(state, context, message);
 }
 
 static int on_control_tap(struct control_state *state, struct context *context,
@@ -109,8 +105,26 @@ static int control_start(void *memory, struct context *context, const void *argu
     return 0;
 }
 
-static int control_on_cancel(void *state, struct context *context, struct request_id request)
+static int control_on_credit(void *memory, struct context *context, struct request_id request)
 {
+    struct control_state *state = memory;
+
+    return listings_credit(&state->listings, context, request);
+}
+
+static void control_stop(void *memory, struct context *context)
+{
+    struct control_state *state = memory;
+
+    (void)context;
+    listings_deinit(&state->listings);
+}
+
+static int control_on_cancel(void *memory, struct context *context, struct request_id request)
+{
+    struct control_state *state = memory;
+
+    listings_cancel(&state->listings, request);
     return control_tap_cancel(state, context, request);
 }
 
@@ -120,5 +134,7 @@ const struct actor_ops control_actor_ops = {
     .decode = proto_unpack,
     .handlers = handlers,
     .start = control_start,
+    .stop = control_stop,
+    .on_credit = control_on_credit,
     .on_cancel = control_on_cancel,
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "actors/handler.h"
+#include "actors/listing.h"
 #include "control/control.h"
 #include "proto/control.h"
 #include "proto/system.h"
@@ -20,19 +21,20 @@ struct control_state {
     char version[32];
     char config[512];
     int64_t started_ms;
+    struct listings listings;
     /* One tap at a time in a process: the second is refused, not mixed in. */
     struct control_watch watch;
     uint64_t lost;
 };
 
-/* Lists are streams. What a slow reader has no credit for is not queued: the list ends there with
- * the number of rows that were sent, and the asker sees that the counts differ. */
-int control_part(struct context *context, struct request_id request, struct message *part);
-
-int control_list_actors(struct context *context, const struct control_ls *message);
-int control_list_drops(struct context *context, const struct control_drops *message);
-int control_list_links(struct context *context, const struct control_links *message);
-int control_show_actor(struct context *context, const struct control_show *message);
+int control_list_actors(struct control_state *state, struct context *context,
+                        const struct control_ls *message);
+int control_list_drops(struct control_state *state, struct context *context,
+                       const struct control_drops *message);
+int control_list_links(struct control_state *state, struct context *context,
+                       const struct control_links *message);
+int control_show_actor(struct control_state *state, struct context *context,
+                       const struct control_show *message);
 
 int control_tap_start(struct control_state *state, struct context *context,
                       const struct control_tap *message);

@@ -20,18 +20,6 @@ const char *control_type_name(uint32_t type, char *ret_text)
     return ret_text;
 }
 
-int control_part(struct context *context, struct request_id request, struct message *part)
-{
-    int rc;
-
-    if (!part)
-        return -ENOMEM;
-    rc = context_part(context, request, part);
-    if (rc == -EAGAIN)
-        message_free(part);
-    return rc;
-}
-
 static bool matches(const char *pattern, const struct actor_info *info)
 {
     return pattern[0] == '\0' || fnmatch(pattern, info->name, 0) == 0 ||
@@ -60,38 +48,38 @@ static struct message *pack_actor(struct context *context, const struct actor_in
     return actor_pack(control_actor, &row);
 }
 
-int control_list_actors(struct context *context, const struct control_ls *message)
+int control_list_actors(struct control_state *state, struct context *context,
+                        const struct control_ls *message)
 {
-    struct request_id request = context_defer(context);
     struct actor_info rows[ROWS_AT_ONCE];
-    struct message *answer;
+    struct listing *listing;
     char pattern[128];
-    uint64_t cursor = 0, sent = 0;
+    uint64_t cursor = 0;
     size_t n;
 
     if (!proto_text_copy(message->pattern, pattern, sizeof(pattern)))
-        return context_answer(context, request,
-                              actor_refusal("bad_request", "the pattern is too long", "", 0, 0));
+        return actor_reply_refusal(context, "bad_request", "the pattern is too long", "");
+    listing = listing_begin(&state->listings, context);
+    if (!listing)
+        return 0;
     while ((n = introspect_actors(context_runtime(context), &cursor, rows, ROWS_AT_ONCE)) > 0)
         for (size_t i = 0; i < n; i++)
-            if (matches(pattern, &rows[i])) {
-                if (control_part(context, request, pack_actor(context, &rows[i])) < 0)
-                    goto end;
-                sent++;
-            }
-end:
-    answer = actor_pack(done, &((struct done){.count = sent}));
-    return context_answer(context, request, answer);
+            if (matches(pattern, &rows[i]))
+                listing_row(listing, context, pack_actor(context, &rows[i]));
+    return listing_end(listing, context);
 }
 
-int control_list_drops(struct context *context, const struct control_drops *message)
+int control_list_drops(struct control_state *state, struct context *context,
+                       const struct control_drops *message)
 {
-    struct request_id request = context_defer(context);
+    struct listing *listing = listing_begin(&state->listings, context);
     struct drop_info rows[ROWS_AT_ONCE];
-    uint64_t cursor = 0, sent = 0;
+    uint64_t cursor = 0;
     char type[16];
     size_t n;
 
+    if (!listing)
+        return 0;
     while ((n = introspect_drops(context_runtime(context), &cursor, rows, ROWS_AT_ONCE)) > 0)
         for (size_t i = 0; i < n; i++) {
             const struct drop_info *drop = &rows[i];
@@ -108,22 +96,21 @@ int control_list_drops(struct context *context, const struct control_drops *mess
 
             if (message->reason.size > 0 && !proto_text_equal(message->reason, reason))
                 continue;
-            if (control_part(context, request, actor_pack(control_drop, &row)) < 0)
-                goto end;
-            sent++;
+            listing_row(listing, context, actor_pack(control_drop, &row));
         }
-end:
-    return context_answer(context, request,
-                          actor_pack(done, &((struct done){.count = sent})));
+    return listing_end(listing, context);
 }
 
-int control_list_links(struct context *context, const struct control_links *message)
+int control_list_links(struct control_state *state, struct context *context,
+                       const struct control_links *message)
 {
-    struct request_id request = context_defer(context);
+    struct listing *listing = listing_begin(&state->listings, context);
     struct link_info rows[ROWS_AT_ONCE];
-    uint64_t cursor = 0, sent = 0;
+    uint64_t cursor = 0;
     size_t n;
 
+    if (!listing)
+        return 0;
     while ((n = introspect_links(context_runtime(context), &cursor, rows, ROWS_AT_ONCE)) > 0)
         for (size_t i = 0; i < n; i++) {
             const struct link_info *link = &rows[i];
@@ -145,11 +132,7 @@ int control_list_links(struct context *context, const struct control_links *mess
 
             if (message->peer.size > 0 && !proto_text_equal(message->peer, link->peer))
                 continue;
-            if (control_part(context, request, actor_pack(control_link, &row)) < 0)
-                goto end;
-            sent++;
+            listing_row(listing, context, actor_pack(control_link, &row));
         }
-end:
-    return context_answer(context, request,
-                          actor_pack(done, &((struct done){.count = sent})));
+    return listing_end(listing, context);
 }

@@ -13,9 +13,7 @@
 
 struct facts {
     struct context *context;
-    struct request_id request;
-    uint64_t sent;
-    int error;
+    struct listing *listing;
 };
 
 static void fact(struct facts *facts, const char *section, const char *name, const char *format,
@@ -28,15 +26,11 @@ static void fact(struct facts *facts, const char *section, const char *name, con
     char text[512];
     va_list args;
 
-    if (facts->error < 0)
-        return;
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     row.text = proto_text(text);
-    facts->error = control_part(facts->context, facts->request, actor_pack(control_fact, &row));
-    if (facts->error >= 0)
-        facts->sent++;
+    listing_row(facts->listing, facts->context, actor_pack(control_fact, &row));
 }
 
 static double ms(uint64_t ns)
@@ -110,7 +104,8 @@ static void show_ring(struct facts *facts, const struct actor_info *info)
              ms(rows[i].age_ns) / 1000);
 }
 
-int control_show_actor(struct context *context, const struct control_show *message)
+int control_show_actor(struct control_state *state, struct context *context,
+                       const struct control_show *message)
 {
     struct facts facts = {.context = context};
     struct actor_info info;
@@ -123,11 +118,12 @@ int control_show_actor(struct context *context, const struct control_show *messa
         return actor_reply_refusal(context, "bad_request", why,
                                    "queenright zmq ls prints the names");
     }
-    facts.request = context_defer(context);
+    facts.listing = listing_begin(&state->listings, context);
+    if (!facts.listing)
+        return 0;
     show_basics(&facts, &info, describe);
     show_counters(&facts, &info);
     show_open(&facts, &info);
     show_ring(&facts, &info);
-    return context_answer(context, facts.request,
-                          actor_pack(done, &((struct done){.count = facts.sent})));
+    return listing_end(facts.listing, context);
 }

@@ -101,6 +101,7 @@ int control_tap_event(struct control_state *state, struct context *context)
     struct tap_event event;
     char type[16], body[1024];
     struct control_event row;
+    struct message *part;
 
     if (!state->watch.in_use || message->size < sizeof(event))
         return 0;
@@ -119,10 +120,13 @@ int control_tap_event(struct control_state *state, struct context *context)
         .body = proto_text(body),
         .at_ms = context_wall_ms(context),
     };
-    if (control_part(context, state->watch.request, actor_pack(control_event, &row)) < 0)
-        state->lost++;
-    else
+    part = actor_pack(control_event, &row);
+    if (part && context_part(context, state->watch.request, part) >= 0) {
         state->lost = 0;
+    } else {
+        message_free(part);
+        state->lost++;
+    }
     if (--state->watch.left > 0)
         return 0;
     state->watch.in_use = false;

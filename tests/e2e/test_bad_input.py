@@ -62,9 +62,9 @@ def provider(run):
     """Each fault once, then a good answer: the login lives, or says that it does not."""
     for fault in FAULTS:
         practice = run.practice("--access-life=30s", f"--token-faults={fault}:1:1",
-                                "--rotation=grace", "--grace=60s")
+                                "--rotation=grace", "--grace=600s")
         swarm = Swarm(run, practice.url, name=fault.replace("-", ""), rotation="grace",
-                      oauth={"graceSeconds": 60})
+                      oauth={"graceSeconds": 600})
         swarm.state = run.path("state-" + fault)
         swarm.env["QUEENRIGHT_STATE"] = swarm.state
         swarm.practice_login(practice)
@@ -72,7 +72,7 @@ def provider(run):
         swarm.call("auth", "token", "lab:me", "--force", check=False, timeout=100)
         login = swarm.logins()["lab:me"]
         assert login["state"] != "needs_login", f"{fault}: {login}"
-        token = swarm.call("auth", "token", "lab:me")
+        token = swarm.call("auth", "token", "lab:me", "--min-valid", "5s", timeout=150)
         assert token.stdout.strip(), fault
         practice.expect(families_ended=0)
         print(f"{fault}: {login['state']} {login['why']} ({time.monotonic() - began:.1f} s)")

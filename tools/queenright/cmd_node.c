@@ -128,7 +128,7 @@ static int start_listening(struct node_process *node, char *endpoint, size_t siz
 static int dial(struct node_process *node)
 {
     const struct paths *paths = &node->call->paths;
-    char endpoint[256];
+    char endpoint[256], peer[PATHS_PEER_MAX];
     int rc = paths_keeper_endpoint(paths, endpoint, sizeof(endpoint));
 
     if (rc == 0)
@@ -140,7 +140,7 @@ static int dial(struct node_process *node)
             break;
         rc = paths_node_endpoint(paths, node->config->swarm, other, endpoint, sizeof(endpoint));
         if (rc == 0)
-            rc = link_dial(node->runtime, other, endpoint);
+            rc = link_dial(node->runtime, paths_peer(node->config->swarm, other, peer), endpoint);
     }
     return rc;
 }
@@ -148,18 +148,20 @@ static int dial(struct node_process *node)
 /* Last, for this link tells `up` that the node works. */
 static int dial_up(struct node_process *node)
 {
-    char endpoint[256];
+    char endpoint[256], peer[PATHS_PEER_MAX];
     int rc = paths_up_endpoint(&node->call->paths, node->config->swarm, endpoint,
                                sizeof(endpoint));
 
-    return rc == 0 ? link_dial(node->runtime, "up", endpoint) : rc;
+    return rc == 0 ? link_dial(node->runtime, paths_peer(node->config->swarm, "up", peer), endpoint)
+                   : rc;
 }
 
 static int serve(struct node_process *node)
 {
     const struct config_node *own = config_node(node->config, node->name);
-    struct runtime_options options = {.name = node->name, .workers = own ? own->workers : 0};
-    char endpoint[256];
+    char endpoint[256], peer[PATHS_PEER_MAX];
+    struct runtime_options options = {.name = paths_peer(node->config->swarm, node->name, peer),
+                                      .workers = own ? own->workers : 0};
     int rc = runtime_new(&options, &node->runtime);
 
     if (rc == 0)

@@ -180,13 +180,15 @@ static int start_links(struct up *up)
 /* In a practice swarm this process asks the agents itself, so it needs their addresses. */
 static int name_agents(struct up *up)
 {
+    char peer[PATHS_PEER_MAX];
     int rc = 0;
 
     for (size_t i = 0; i < up->config->agent_count && rc == 0; i++) {
         const struct config_agent *agent = &up->config->agents[i];
 
         rc = runtime_register(up->runtime, agent->id,
-                              runtime_remote(up->runtime, agent->node, agent->id));
+                              runtime_remote(up->runtime, paths_peer(up->swarm, agent->node, peer),
+                                             agent->id));
     }
     return rc;
 }
@@ -230,8 +232,11 @@ static int start_actors(struct up *up)
 
 static int serve(struct up *up)
 {
-    struct runtime_options options = {
-        .name = "up", .workers = 1, .log = on_log, .log_arg = up};
+    char peer[PATHS_PEER_MAX];
+    struct runtime_options options = {.name = paths_peer(up->swarm, "up", peer),
+                                      .workers = 1,
+                                      .log = on_log,
+                                      .log_arg = up};
     int rc = runtime_new(&options, &up->runtime);
 
     if (rc == 0)

@@ -52,7 +52,7 @@ const struct command *command_find(const char *name)
 const char *command_nearest(const char *name)
 {
     const char *nearest = NULL;
-    size_t best = word_distance_max(name) + 1;
+    size_t best = word_distance_max(name) > 2 ? word_distance_max(name) + 1 : 3; /* "aks" */
 
     for (const struct command *command = command_table; command->name; command++) {
         size_t far = word_distance(name, command->name);

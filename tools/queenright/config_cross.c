@@ -306,6 +306,8 @@ void config_check_cross(struct config_checker *checker, json_t *root)
     check_orders(checker, root);
     check_agents(checker, root);
     json_t *nodes = json_object_get(root, "nodes");
+    if (json_is_object(nodes) && (json_object_get(nodes, "up") || json_object_get(nodes, "keeper")))
+        ERROR_AT(checker, false, "up and keeper are names of the swarm's own processes", "nodes");
     if (json_is_object(nodes) && json_object_size(nodes) == 0)
         ERROR_AT(checker, false, "at least one node is needed; leave the key out for one named "
                                  "home", "nodes");

@@ -79,8 +79,11 @@ static int parse(struct command_call *call, int words, int argc, char **argv)
 static int unknown(const char *word)
 {
     const char *nearest = command_nearest(word);
-    char remedy[128] = "queenright help";
+    char first[64], remedy[128] = "queenright help";
 
+    snprintf(first, sizeof(first), "%.*s", (int)strcspn(word, " "), word);
+    if (!nearest)
+        nearest = command_nearest(first);
     if (nearest)
         snprintf(remedy, sizeof(remedy), "queenright %s", nearest);
     command_error(remedy, "no command \"%s\"", word);

@@ -17,6 +17,7 @@
 #include "actors/handler.h"
 #include "queenright/node.h"
 #include "queenright/node_agents.h"
+#include "queenright/paths.h"
 #include "proto/control.h"
 #include "proto/model.h"
 #include "proto/system.h"
@@ -27,6 +28,7 @@
 
 struct node_state {
     char name[64];
+    char up_peer[PATHS_PEER_MAX];
     struct config *config;
     struct node_agents *agents;
     struct request_id applying; /* step 1, until the agents that left have ended */
@@ -213,10 +215,11 @@ static int node_on_status(void *memory, struct context *context, uint64_t tag,
     return 0;
 }
 
-static int node_on_link(void *state, struct context *context, const char *peer, bool up)
+static int node_on_link(void *memory, struct context *context, const char *peer, bool up)
 {
-    (void)state;
-    if (strcmp(peer, "up") == 0 && !up)
+    const struct node_state *state = memory;
+
+    if (strcmp(peer, state->up_peer) == 0 && !up)
         runtime_stop(context_runtime(context));
     return 0;
 }
@@ -241,6 +244,7 @@ static int node_start(void *memory, struct context *context, const void *argumen
 
     snprintf(state->name, sizeof(state->name), "%s", options->name);
     state->config = options->config;
+    paths_peer(state->config->swarm, "up", state->up_peer);
     state->agents = node_agents_new(options->name, options->agents);
     if (!state->agents)
         return -ENOMEM;

@@ -10,6 +10,7 @@
 #include "actors/handler.h"
 #include "agent/agent.h"
 #include "proto/agent.h"
+#include "queenright/paths.h"
 #include "runtime/link.h"
 #include "runtime/runtime.h"
 #include "runtime/supervisor.h"
@@ -180,6 +181,7 @@ static int add(struct node_agents *agents, struct context *context, const struct
                const struct config_agent *wanted)
 {
     struct node_agent *items = realloc(agents->items, (agents->count + 1) * sizeof(*items)), *agent;
+    char peer[PATHS_PEER_MAX];
     int rc;
 
     if (!items)
@@ -193,7 +195,8 @@ static int add(struct node_agents *agents, struct context *context, const struct
         rc = add_local(agents, context, config, wanted);
     else
         rc = runtime_register(context_runtime(context), wanted->id,
-                              context_remote(context, wanted->node, wanted->id));
+                              context_remote(context, paths_peer(config->swarm, wanted->node, peer),
+                                             wanted->id));
     if (rc < 0)
         return rc;
     agents->count++;

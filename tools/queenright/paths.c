@@ -161,6 +161,17 @@ static int endpoint(const struct paths *paths, char *ret_text, size_t size, cons
     return format(ret_text, size, "ipc://%s/%s", paths->run, name);
 }
 
+const char *paths_peer(const char *swarm, const char *node, char ret_name[PATHS_PEER_MAX])
+{
+    char whole[256];
+
+    if (format(ret_name, PATHS_PEER_MAX, "%s.%s", swarm, node) < 0) {
+        snprintf(whole, sizeof(whole), "%s.%s", swarm, node);
+        snprintf(ret_name, PATHS_PEER_MAX, "%.24s.%.24s-%08x", swarm, node, short_hash(whole));
+    }
+    return ret_name;
+}
+
 int paths_keeper_endpoint(const struct paths *paths, char *ret_text, size_t size)
 {
     return endpoint(paths, ret_text, size, "keeper.sock");

@@ -18,6 +18,12 @@ struct paths {
 /* 0, or negative errno with a sentence (what, where, what to do) in ret_why. */
 int paths_init(struct paths *ret_paths, char *ret_why, size_t size);
 
+#define PATHS_PEER_MAX 64
+
+/* What a process is called on links: SWARM.NODE, "up" being the node of `up`. Several swarms share
+ * a keeper, so a node's own name would not be enough. Too long a name ends in its hash. */
+const char *paths_peer(const char *swarm, const char *node, char ret_name[PATHS_PEER_MAX]);
+
 /* Each makes the folders it needs and writes a path or "ipc://PATH"; -ENAMETOOLONG. */
 int paths_keeper_endpoint(const struct paths *paths, char *ret_text, size_t size);
 int paths_keeper_log(const struct paths *paths, char *ret_text, size_t size);

@@ -58,14 +58,8 @@ void swarm_end(struct swarm_state *state, struct context *context, uint64_t drai
         runtime_stop(context_runtime(context));
 }
 
-static void send_part(struct context *context, struct request_id request, struct message *part)
-{
-    if (part && context_part(context, request, part) == -EAGAIN)
-        message_free(part); /* who asks without credit wants the count alone */
-}
-
 static void send_keeper(struct swarm_state *state, struct context *context,
-                        struct request_id request)
+                        struct listing *listing)
 {
     char endpoint[PATH_MAX] = "";
     struct swarm_process row = {.name = proto_text("keeper"),
@@ -74,11 +68,11 @@ static void send_keeper(struct swarm_state *state, struct context *context,
 
     paths_keeper_endpoint(state->options.paths, endpoint, sizeof(endpoint));
     row.endpoint = proto_text(endpoint);
-    send_part(context, request, actor_pack(swarm_process, &row));
+    listing_row(listing, context, actor_pack(swarm_process, &row));
 }
 
 static void send_process(struct swarm_state *state, struct context *context,
-                         struct request_id request, const struct swarm_child *child)
+                         struct listing *listing, const struct swarm_child *child)
 {
     static const char *const names[] = {"free", "starting", "up", "restarting", "stopping"};
     char endpoint[PATH_MAX] = "";
@@ -91,20 +85,22 @@ static void send_process(struct swarm_state *state, struct context *context,
     paths_node_endpoint(state->options.paths, state->config->swarm, child->name, endpoint,
                         sizeof(endpoint));
     row.endpoint = proto_text(endpoint);
-    send_part(context, request, actor_pack(swarm_process, &row));
+    listing_row(listing, context, actor_pack(swarm_process, &row));
 }
 
 static int on_swarm_status(struct swarm_state *state, struct context *context,
                            const struct swarm_status *message)
 {
-    struct request_id request = context_defer(context);
+    struct listing *listing = listing_begin(&state->listings, context);
     char endpoint[PATH_MAX];
 
     (void)message;
-    send_keeper(state, context, request);
+    if (!listing)
+        return 0;
+    send_keeper(state, context, listing);
     for (int i = 0; i < CHILDREN_MAX; i++)
         if (state->children[i].state != CHILD_FREE)
-            send_process(state, context, request, &state->children[i]);
+            send_process(state, context, listing, &state->children[i]);
     for (size_t i = 0; i < state->config->agent_count; i++) {
         const struct config_agent *agent = &state->config->agents[i];
         struct swarm_agent row = {.agent = proto_text(agent->id),
@@ -114,10 +110,25 @@ static int on_swarm_status(struct swarm_state *state, struct context *context,
         paths_node_endpoint(state->options.paths, state->config->swarm, agent->node, endpoint,
                             sizeof(endpoint));
         row.endpoint = proto_text(endpoint);
-        send_part(context, request, actor_pack(swarm_agent, &row));
+        listing_row(listing, context, actor_pack(swarm_agent, &row));
     }
-    return context_answer(context, request,
-                          actor_pack(done, &((struct done){.count = state->config->agent_count})));
+    return listing_end(listing, context);
+}
+
+static int swarm_on_credit(void *memory, struct context *context, struct request_id request)
+{
+    struct swarm_state *state = memory;
+
+    return listings_credit(&state->listings, context, request);
+}
+
+static int swarm_on_cancel(void *memory, struct context *context, struct request_id request)
+{
+    struct swarm_state *state = memory;
+
+    (void)context;
+    listings_cancel(&state->listings, request);
+    return 0;
 }
 
 static int on_swarm_reload(struct swarm_state *state, struct context *context,
@@ -197,10 +208,18 @@ static int swarm_on_timer(void *memory, struct context *context, uint64_t tag)
     return 0;
 }
 
+static struct swarm_child *find_peer(struct swarm_state *state, const char *peer)
+{
+    for (int i = 0; i < CHILDREN_MAX; i++)
+        if (state->children[i].state != CHILD_FREE && strcmp(state->children[i].peer, peer) == 0)
+            return &state->children[i];
+    return NULL;
+}
+
 static int swarm_on_link(void *memory, struct context *context, const char *peer, bool up)
 {
     struct swarm_state *state = memory;
-    struct swarm_child *child = swarm_child_find(state, peer);
+    struct swarm_child *child = find_peer(state, peer);
 
     if (strcmp(peer, "keeper") == 0) {
         state->keeper_up = up;
@@ -254,6 +273,7 @@ static void swarm_stop(void *memory, struct context *context)
         if (state->children[i].pid > 0)
             kill(state->children[i].pid, SIGTERM);
     config_changes_deinit(&state->reload.changes);
+    listings_deinit(&state->listings);
     config_free(state->config);
     if (state->wake_fd >= 0)
         close(state->wake_fd);
@@ -284,6 +304,8 @@ const struct actor_ops swarm_actor_ops = {
     .on_status = swarm_on_status,
     .on_timer = swarm_on_timer,
     .on_link = swarm_on_link,
+    .on_credit = swarm_on_credit,
+    .on_cancel = swarm_on_cancel,
     .wait = swarm_wait,
     .wake = swarm_wake,
 };

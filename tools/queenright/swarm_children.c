@@ -85,6 +85,7 @@ int swarm_child_add(struct swarm_state *state, struct context *context, const ch
             continue;
         *child = (struct swarm_child){.pid_fd = -1, .backoff_ms = BACKOFF_MS_FIRST};
         snprintf(child->name, sizeof(child->name), "%s", name);
+        paths_peer(state->config->swarm, name, child->peer);
         swarm_child_start(state, context, child);
         return 0;
     }
@@ -105,7 +106,7 @@ void swarm_child_stop(struct swarm_state *state, struct context *context,
         return;
     }
     child->state = CHILD_STOPPING;
-    context_request(context, context_remote(context, child->name, "node"),
+    context_request(context, context_remote(context, child->peer, "node"),
                     actor_pack(swarm_down, &down), &options);
     context_timer(context, (drain_ms + 3000) * 1000000,
                   SWARM_TAG(TAG_KILL, child - state->children));

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "actors/handler.h"
+#include "actors/listing.h"
 #include "proto/control.h"
 #include "proto/system.h"
 #include "proto/token.h"
@@ -20,6 +21,7 @@ enum child_state { CHILD_FREE, CHILD_STARTING, CHILD_UP, CHILD_WAITING, CHILD_ST
 
 struct swarm_child {
     char name[64]; /* of the node */
+    char peer[PATHS_PEER_MAX];
     enum child_state state;
     pid_t pid;
     int pid_fd;
@@ -46,7 +48,7 @@ struct swarm_state {
     char accepted[PATH_MAX];
     struct swarm_child children[CHILDREN_MAX];
     struct swarm_reload_state reload;
-    struct request_id down_request;
+    struct listings listings;
     int wake_fd;
     bool ready, ending, keeper_up;
 };

@@ -47,7 +47,7 @@ static void send_step(struct swarm_state *state, struct context *context)
         if (child->state != CHILD_UP || child->remove)
             continue;
         reload->waiting++;
-        context_request(context, context_remote(context, child->name, "node"),
+        context_request(context, context_remote(context, child->peer, "node"),
                         actor_pack(swarm_apply, &apply), &options);
     }
 }
