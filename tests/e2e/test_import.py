@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import: before `up` and while it runs; the same login under other names becomes an alias, an older
-copy is refused with the name of the fresher one, and neither reaches the provider; what cannot be
-taken is refused by name; without --take-over nothing is ever refreshed."""
+"""Import: before `up` and while it runs; the same login under other names becomes an alias, an
+older copy is refused with the name of the fresher one, and neither reaches the provider; what
+cannot be taken is refused by name; without --take-over nothing is ever refreshed."""
 import json
 import os
 import time

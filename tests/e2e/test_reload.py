@@ -65,7 +65,8 @@ def main():
         swarm.write()
         swarm.call("reload")
         e2e.wait_until("node c runs", lambda: "c" in swarm.pids())
-        e2e.wait_until("lumi answers from c", lambda: swarm.ask("lumi", check=False).returncode == 0)
+        e2e.wait_until("lumi answers",
+                       lambda: swarm.ask("lumi", check=False).returncode == 0)
         swarm.down()
         assert not {"up", "home", "b", "c"} & set(swarm.pids())
         print("added, removed, changed, moved; no refresh, no restart")
