@@ -195,6 +195,55 @@ static void timers_fire_in_order_and_cancelled_ones_do_not(void **state)
     manual_close(&manual);
 }
 
+#define MANY 300
+
+static int do_many_timers(struct script *script, struct context *context,
+                          const struct message *message)
+{
+    struct timer_id timers[MANY];
+    (void)script;
+    (void)message;
+    for (uint64_t i = 0; i < MANY; i++) {
+        uint64_t delay_ms = context_random(context) % 1000 + 1;
+        timers[i] = context_timer(context, delay_ms * MS, delay_ms << 16 | i);
+    }
+    for (uint64_t i = 0; i < MANY; i++)
+        if (i % 3)
+            context_timer_cancel(context, timers[i]);
+    return 0;
+}
+
+static uint64_t last_ms;
+static unsigned fired;
+
+static int in_order(void *state, struct context *context, uint64_t tag)
+{
+    (void)state;
+    assert_true(tag >> 16 >= last_ms);
+    assert_int_equal((tag & 0xffff) % 3, 0);
+    assert_true(context_now_ns(context) == SECOND + (tag >> 16) * MS);
+    last_ms = tag >> 16;
+    fired++;
+    return 0;
+}
+
+static void many_timers_fire_in_order_when_most_are_cancelled(void **state)
+{
+    struct manual manual;
+    struct log log = {0};
+    struct script a = {.log = &log, .name = "a"};
+    struct actor_ops ops = script_ops;
+    struct actor_id id;
+    (void)state;
+    manual_open(&manual);
+    ops.on_timer = in_order;
+    assert_int_equal(runtime_spawn(manual.runtime, &ops, &a, NULL, &id), 0);
+    act(&manual, id, &a, do_many_timers);
+    manual_pass(&manual, 2 * SECOND);
+    assert_int_equal(fired, MANY / 3);
+    manual_close(&manual);
+}
+
 static void actors_stop_in_reverse_order_of_start(void **state)
 {
     struct manual manual;
@@ -222,6 +271,7 @@ int main(void)
         cmocka_unit_test(the_dead_are_noticed_with_their_reason),
         cmocka_unit_test(linked_actors_end_together_unless_the_end_is_normal),
         cmocka_unit_test(timers_fire_in_order_and_cancelled_ones_do_not),
+        cmocka_unit_test(many_timers_fire_in_order_when_most_are_cancelled),
         cmocka_unit_test(actors_stop_in_reverse_order_of_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

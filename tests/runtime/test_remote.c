@@ -370,6 +370,53 @@ static void what_makes_no_sense_is_refused(void **state)
     ends_close(&ends);
 }
 
+static struct message *raw(uint32_t type, uint16_t flags, uint64_t request)
+{
+    struct message *message = message_new(type, 0);
+    message->flags = flags;
+    message->request = request;
+    return message;
+}
+
+static void more_parts_than_credit_are_dropped(void **state)
+{
+    struct ends ends;
+    (void)state;
+    ends_open(&ends);
+    ends.a.credit = 1;
+    act(&ends.home, ends.a_id, &ends.a, do_ask);
+    uint64_t request = ends.out.packets[0].message->request;
+    for (int i = 0; i < 3; i++)
+        runtime_deliver(ends.home.runtime, ends.back.peer_there,
+                        raw(MSG_PART, MESSAGE_PART, request), NULL, "");
+    manual_run(&ends.home);
+    assert_log(&ends.log, "a:do a:part ");
+    assert_int_equal(manual_drops(&ends.home, STATUS_FORBIDDEN), 2);
+    ends_close(&ends);
+}
+
+static void a_peer_may_use_a_number_again_after_the_answer(void **state)
+{
+    struct ends ends;
+    (void)state;
+    ends_open(&ends);
+    ends.b.on_ask = do_reply;
+    for (int i = 0; i < 2; i++) {
+        runtime_deliver(ends.away.runtime, ends.out.peer_there, raw(MSG_ASK, MESSAGE_REQUEST, 77),
+                        "b", "");
+        manual_run(&ends.away);
+    }
+    assert_log(&ends.log, "b:ask b:ask ");
+    ends.b.on_ask = do_defer;
+    for (int i = 0; i < 2; i++) /* while one is open the second is refused */
+        runtime_deliver(ends.away.runtime, ends.out.peer_there, raw(MSG_ASK, MESSAGE_REQUEST, 78),
+                        "b", "");
+    manual_run(&ends.away);
+    assert_log(&ends.log, "b:ask ");
+    assert_int_equal(manual_drops(&ends.away, STATUS_MALFORMED), 1);
+    ends_close(&ends);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +430,8 @@ int main(void)
         cmocka_unit_test(an_alias_relays_and_the_answer_finds_back),
         cmocka_unit_test(a_lost_link_answers_cancels_and_tells),
         cmocka_unit_test(the_death_of_a_monitored_actor_crosses_with_its_reason),
+        cmocka_unit_test(more_parts_than_credit_are_dropped),
+        cmocka_unit_test(a_peer_may_use_a_number_again_after_the_answer),
         cmocka_unit_test(what_makes_no_sense_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -313,6 +313,85 @@ static void credit_given_before_a_forward_is_known_is_not_lost(void **state)
     manual_close(&pair.manual);
 }
 
+/* ---- any order ------------------------------------------------------------------------------- */
+
+/* a asks b, which passes on to c, which passes on to d; meanwhile a gives credit, or gives up. In
+ * which order they run is drawn from the seed. */
+struct passing {
+    struct pair pair;
+    struct script d;
+    struct actor_id d_id;
+};
+
+static void passing_open(struct passing *passing, uint64_t seed)
+{
+    *passing = (struct passing){0};
+    pair_open(&passing->pair);
+    passing->pair.manual.random.state = seed;
+    passing->d_id = script_spawn(&passing->pair.manual, &passing->d, &passing->pair.log, "d");
+    passing->pair.a.credit = 1;
+    passing->pair.c.to = passing->d_id;
+    passing->pair.b.on_ask = passing->pair.c.on_ask = do_forward;
+    passing->d.on_ask = do_defer;
+    passing->pair.a.on_do = do_ask;
+    post(&passing->pair.manual, passing->pair.a_id, MSG_DO);
+    while (passing->pair.log.length == 0)
+        runtime_step(passing->pair.manual.runtime);
+}
+
+static void post_control(struct passing *passing)
+{
+    struct message *message = message_new(MSG_DO, 0);
+    message->flags = MESSAGE_CONTROL;
+    runtime_post(passing->pair.manual.runtime, passing->pair.a_id, message);
+}
+
+static void steps(struct passing *passing, unsigned count)
+{
+    while (count-- && runtime_step(passing->pair.manual.runtime))
+        continue;
+}
+
+static void a_cancel_finds_the_holder_in_any_order(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct passing passing;
+        struct actor_info info;
+        passing_open(&passing, seed);
+        steps(&passing, seed % 5);
+        passing.pair.a.on_do = do_cancel;
+        post_control(&passing);
+        manual_run(&passing.pair.manual);
+        assert_int_equal(introspect_actor(passing.pair.manual.runtime, "d", &info, NULL, 0), 0);
+        assert_int_equal(info.open_in, 0);
+        assert_null(strstr(passing.pair.log.text, "a:status"));
+        manual_close(&passing.pair.manual);
+    }
+}
+
+static void credit_is_neither_lost_nor_doubled_in_any_order(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct passing passing;
+        unsigned parts = 0;
+        passing_open(&passing, seed);
+        passing.pair.a.on_do = do_credit;
+        for (unsigned i = 0; i < 3; i++) {
+            post_control(&passing);
+            steps(&passing, (unsigned)(seed >> i) % 3);
+        }
+        manual_run(&passing.pair.manual);
+        act(&passing.pair.manual, passing.d_id, &passing.d, do_parts);
+        for (const char *at = passing.pair.log.text; (at = strstr(at, "a:part")); at++)
+            parts++;
+        assert_int_equal(parts, 4);
+        assert_int_equal(manual_drops(&passing.pair.manual, STATUS_FORBIDDEN), 0);
+        manual_close(&passing.pair.manual);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +410,8 @@ int main(void)
         cmocka_unit_test(the_death_of_the_requester_cancels),
         cmocka_unit_test(answers_never_meet_a_full_mailbox),
         cmocka_unit_test(parts_stop_when_credit_ends_and_go_on_with_more),
+        cmocka_unit_test(a_cancel_finds_the_holder_in_any_order),
+        cmocka_unit_test(credit_is_neither_lost_nor_doubled_in_any_order),
         cmocka_unit_test(credit_given_before_a_forward_is_known_is_not_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -487,6 +487,7 @@ static void mail_behind_a_stuck_worker_moves_to_another(void **state)
     (void)state;
     assert_int_equal(runtime_spawn(runtime, &note_ops, &last, NULL, &first.next), 0);
     assert_int_equal(runtime_spawn(runtime, &block_ops, &first, NULL, &id), 0);
+    nap(20 * MS); /* both workers are parked */
     uint64_t start_ns = clock_real()->now_ns(clock_real());
     runtime_post(runtime, id, message_new(MSG_GO, 0));
     nap(200 * MS);
