@@ -20,15 +20,23 @@ median() { # FILE NAME
         awk '{v[NR] = $1} END {if (NR) print v[int((NR + 1) / 2)]; else print "-"}' || echo -
 }
 
-printf '%-14s %12s %12s %12s  %s\n' figure queenright caf erlang 'against the better peer (aim)'
-for figure in 'fan_in M/s more 2' 'ping_pong ns less 0.5' 'request_reply ns less 0.5' \
-    'spawn k/s more 3' 'idle_bytes B less 256B' 'idle_cpu ms/s less 0'; do
-    read -r name unit better aim <<<"$figure"
-    awk -v name="$name ($unit)" -v better="$better" -v aim="$aim" \
-        -v q="$(median "$work/queenright" "$name")" \
-        -v c="$(median "$work/caf" "$name")" -v e="$(median "$work/erlang" "$name")" 'BEGIN {
+row='%-20s %12s %12s %12s   %s\n'
+# shellcheck disable=SC2059
+printf "$row" figure queenright caf erlang 'beside the better peer (aim)'
+while read -r name unit better aim; do
+    q=$(median "$work/queenright" "$name")
+    c=$(median "$work/caf" "$name")
+    e=$(median "$work/erlang" "$name")
+    ratio=$(awk -v q="$q" -v c="$c" -v e="$e" -v better="$better" 'BEGIN {
         best = c == "-" ? e : e == "-" ? c : better == "more" ? (c > e ? c : e) : (c < e ? c : e)
-        ratio = best == "-" || best == 0 ? "-" : sprintf("%.2f", q / best)
-        printf "%-20s %12s %12s %12s  %sx (%s%s)\n", name, q, c, e, ratio,
-               better == "more" ? ">= " : "<= ", aim }' | sed 's/^\(.\{20\}\)      /\1/'
-done
+        if (best == "-" || best == 0) print "-"; else printf "%.2fx", q / best }')
+    # shellcheck disable=SC2059
+    printf "$row" "$name ($unit)" "$q" "$c" "$e" "$ratio ($better than $aim)"
+done <<'END'
+fan_in M/s more 2x
+ping_pong ns less 0.5x
+request_reply ns less 0.5x
+spawn k/s more 3x
+idle_bytes B less 256
+idle_cpu ms/s less 1
+END
