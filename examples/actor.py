@@ -16,7 +16,6 @@ AGENT_ASK, AGENT_DELTA, AGENT_ANSWER, NO_ACTOR, UNKNOWN_TYPE = 0x0301, 0x0302, 0
 
 def join(path, name):
     link = zmq.Context.instance().socket(zmq.DEALER)
-    link.setsockopt(zmq.IMMEDIATE, 1)
     link.setsockopt(zmq.LINGER, 200)
     link.connect("ipc://" + path)
     link.send(struct.pack(FRAME, b"QRLK", 1, 1, 0, 0) + struct.pack(
@@ -27,8 +26,9 @@ def join(path, name):
     return link
 
 
-class Streams:
-    """Open requests: number -> [parts left to send, credit, parts sent]."""
+class Echo:
+    """The actor. `open` has the streams under way: request ->
+    [words left, credit, parts sent, text]."""
 
     def __init__(self, link):
         self.link, self.open, self.sequence = link, {}, 0
@@ -39,20 +39,23 @@ class Streams:
         self.link.send(struct.pack(FRAME, b"QRLK", 1, 4, 1, self.sequence) + struct.pack(
             MESSAGE, type_, flags, status, request, 0, 0, part, len(body), 0, 0, 0) + body)
 
-    def go_on(self, request):
-        """Sends parts as far as credit goes, then the answer."""
-        words, credit, sent = self.open[request]
-        while words and credit:
-            self.send(request, PART, AGENT_DELTA, [words.pop(0)], part=sent)
-            credit, sent = credit - 1, sent + 1
-        self.open[request] = [words, credit, sent]
-        if not words or not sent and not credit:
-            del self.open[request]
-            self.send(request, ANSWER, AGENT_ANSWER, ["done", "echo", "", 1, 0, 0, ""])
+    def answer(self, request, text):
+        self.send(request, ANSWER, AGENT_ANSWER, [text, "echo", "", 1, 0, 0, ""])
 
-    def take(self, type_, flags, request, credit, to, body):
+    def go_on(self, request):
+        """Sends parts as far as credit goes, and after the last the answer."""
+        stream = self.open[request]
+        while stream[0] and stream[1]:
+            self.send(request, PART, AGENT_DELTA, [stream[0].pop(0) + " "], part=stream[2])
+            stream[1], stream[2] = stream[1] - 1, stream[2] + 1
+        if not stream[0]:
+            del self.open[request]
+            self.answer(request, stream[3])
+
+    def take(self, type_, flags, request, number, to, body):
+        """One message; `number` is the credit it brings."""
         if flags & CREDIT and request in self.open:
-            self.open[request][1] += credit
+            self.open[request][1] += number
             self.go_on(request)
         elif flags & CANCEL:
             self.open.pop(request, None)
@@ -60,15 +63,15 @@ class Streams:
             self.send(request, ANSWER | STATUS, status=NO_ACTOR)
         elif flags & REQUEST and type_ != AGENT_ASK:
             self.send(request, ANSWER | STATUS, status=UNKNOWN_TYPE)
+        elif flags & REQUEST and number == 0:
+            self.answer(request, msgpack.unpackb(body)[1])
         elif flags & REQUEST:
-            self.open[request] = [msgpack.unpackb(body)[1].split(), credit, 0]
+            text = msgpack.unpackb(body)[1]
+            self.open[request] = [text.split(), number, 0, text]
             self.go_on(request)
 
 
-def main():
-    link = join(sys.argv[1], sys.argv[2])
-    streams = Streams(link)
-    print("joined", flush=True)
+def serve(link, actor):
     while True:
         frame, at = link.recv() or bytes(16), 16
         if frame[5] == 5:
@@ -80,7 +83,13 @@ def main():
             at += 44 + to_size + from_size
             body = frame[at:at + size] if not flags & (CREDIT | CANCEL) else b""
             at += len(body)
-            streams.take(type_, flags, request, size if flags & CREDIT else part, to, body)
+            actor.take(type_, flags, request, size if flags & CREDIT else part, to, body)
+
+
+def main():
+    link = join(sys.argv[1], sys.argv[2])
+    print("joined", flush=True)
+    return serve(link, Echo(link))
 
 
 if __name__ == "__main__":

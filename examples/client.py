@@ -16,7 +16,6 @@ FRAME, HELLO, MESSAGE = "<4sBBHQ", "<B3xIQI4x64s24s", "<IHHQQIIIIBB2x"
 
 def connect(path):
     link = zmq.Context.instance().socket(zmq.DEALER)
-    link.setsockopt(zmq.IMMEDIATE, 1)
     link.setsockopt(zmq.LINGER, 200)
     link.setsockopt(zmq.RCVTIMEO, 180000)
     link.connect("ipc://" + path)

@@ -56,9 +56,10 @@ struct transport_port *runtime_transport(struct runtime *runtime); /* NULL: none
 unsigned runtime_peer(struct runtime *runtime, const char *name);
 /* "" for an unknown number. Valid until runtime_peer_release. */
 const char *runtime_peer_name(struct runtime *runtime, unsigned peer);
-/* A peer that will not come back under this name (a client that left). After runtime_link_down;
- * the number may be given out again. */
-void runtime_peer_release(struct runtime *runtime, unsigned peer);
+/* A peer that will hardly come back under this name (a client that left). After runtime_link_down.
+ * True: its number may be given out again. False: somebody made an address of an actor there,
+ * which stays good for when it does come back. */
+bool runtime_peer_release(struct runtime *runtime, unsigned peer);
 
 /* After the hello. Messages delivered from now on come from a sender of this kind. */
 void runtime_link_up(struct runtime *runtime, unsigned peer, enum peer_kind kind);

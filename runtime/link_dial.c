@@ -84,6 +84,8 @@ void link_dial_lost(struct link_transport *transport, struct link_peer *peer, co
     if (peer->state == LINK_UP && transport->now_ns - peer->up_ns >= STEADY_NS)
         peer->failures = 0;
     peer->redial_ns = transport->now_ns + redial_delay_ns(transport, peer);
+    if (peer->dealer != NULL)
+        zmq_setsockopt(peer->dealer, ZMQ_LINGER, &(int){0}, sizeof(int));
     link_dial_close(peer);
     if (peer->state == LINK_UP || peer->refused[0] != '\0')
         link_peer_down(transport, peer, why);

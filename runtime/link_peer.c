@@ -132,7 +132,7 @@ void link_peer_down(struct link_transport *transport, struct link_peer *peer, co
     runtime_link_down(transport->runtime, peer->number);
 }
 
-void link_peer_forget(struct link_transport *transport, struct link_peer *peer)
+bool link_peer_forget(struct link_transport *transport, struct link_peer *peer)
 {
     pthread_mutex_lock(&transport->lock);
     struct link_peer **at = &transport->dirty;
@@ -140,10 +140,18 @@ void link_peer_forget(struct link_transport *transport, struct link_peer *peer)
         at = &(*at)->next_dirty;
     if (*at == peer)
         *at = peer->next_dirty;
-    transport->by_number[peer->number] = NULL;
+    peer->dirty = false;
+    transport->by_number[peer->number] = NULL; /* first: the number may be another's at once */
     pthread_mutex_unlock(&transport->lock);
-    runtime_peer_release(transport->runtime, peer->number);
-    free(peer);
+    bool kept = !runtime_peer_release(transport->runtime, peer->number);
+    pthread_mutex_lock(&transport->lock);
+    kept = kept && transport->by_number[peer->number] == NULL;
+    if (kept)
+        transport->by_number[peer->number] = peer;
+    pthread_mutex_unlock(&transport->lock);
+    if (!kept)
+        free(peer);
+    return !kept;
 }
 
 bool link_peer_strike(struct link_transport *transport, struct link_peer *peer, const char *what)

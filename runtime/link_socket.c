@@ -55,7 +55,6 @@ int link_socket_bound(void *socket, size_t body_max)
         {ZMQ_SNDHWM, FRAMES_EACH_WAY},
         {ZMQ_RCVHWM, FRAMES_EACH_WAY},
         {ZMQ_SNDTIMEO, 0},
-        {ZMQ_IMMEDIATE, 1}, /* nothing is queued towards a peer that is not there */
         {ZMQ_LINGER, LINGER_MS},
         {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
         {ZMQ_RECONNECT_IVL, RECONNECT_MS}, /* libzmq adds up to as much again at random */

@@ -7,6 +7,11 @@
  * ZMQ_SRCFD says which connection it came over, which is what the monitor's events speak of. There
  * is no call to close one connection of a ROUTER: link_connection_cut does it below libzmq.
  *
+ * ZMQ_IMMEDIATE stays 0: with 1 a DEALER throws away what it has not read yet when its connection
+ * ends, and so the last answer of a process that leaves. Instead nothing is sent before the
+ * handshake, and a lost connection's socket is closed without linger, so that libzmq takes nothing
+ * of the old connection into a new one.
+ *
  * What libzmq does not bound: the parts of one multipart message that never ends. It keeps them all
  * and shows none. MAXMSGSIZE holds for each part only. On ipc only processes of the same uid
  * can connect, and a connection without a hello is cut after two seconds; a program of the same

@@ -274,8 +274,10 @@ static void sweep(struct link_transport *transport)
             at = &peer->next;
             continue;
         }
-        *at = peer->next;
-        link_peer_forget(transport, peer);
+        struct link_peer *next = peer->next;
+        peer->leaving = false;
+        if (link_peer_forget(transport, peer))
+            *at = next;
     }
 }
 

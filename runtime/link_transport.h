@@ -55,8 +55,9 @@ void link_wake(struct link_transport *transport);
 /* The peer of that name; made when new (NULL: bad name, table full, no memory). From any thread;
  * only the transport's may keep the pointer. */
 struct link_peer *link_peer_get(struct link_transport *transport, const char *name);
-/* Takes a peer out of the tables and frees it. Only when its link is down. */
-void link_peer_forget(struct link_transport *transport, struct link_peer *peer);
+/* True: the peer, whose link is down, is out of the tables and freed. False: somebody has an
+ * address behind it, so it stays known. */
+bool link_peer_forget(struct link_transport *transport, struct link_peer *peer);
 /* A hello was agreed on. */
 void link_peer_up(struct link_transport *transport, struct link_peer *peer,
                   const struct frame_hello *hello, pid_t pid);

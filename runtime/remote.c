@@ -133,18 +133,19 @@ const char *runtime_peer_name(struct runtime *runtime, unsigned number)
     return peer ? peer->name : "";
 }
 
-void runtime_peer_release(struct runtime *runtime, unsigned number)
+bool runtime_peer_release(struct runtime *runtime, unsigned number)
 {
     struct peer *peer = peer_get(runtime, number);
 
     if (!peer)
-        return;
+        return true;
     pthread_mutex_lock(&runtime->remote->lock);
     pthread_mutex_lock(&peer->lock);
-    forget_names(peer);
-    peer->used = false;
+    bool addressed = peer->name_count > 0;
+    peer->used = addressed;
     pthread_mutex_unlock(&peer->lock);
     pthread_mutex_unlock(&runtime->remote->lock);
+    return !addressed;
 }
 
 uint32_t remote_kind(struct runtime *runtime, unsigned number)

@@ -65,15 +65,20 @@ static void a_process_that_ends_in_order_loses_no_answer(void **state)
     struct fixture *fixture = *state;
     fixture->home = link_test_runtime("home", PEER_NODE);
     assert_int_equal(link_listen(fixture->home, fixture->endpoint), 0);
-    pid_t pid = process_start("c", "dial", fixture->endpoint, "home");
-    assert_echo(fixture->home, "c");
-    struct message *answer =
-        ask(fixture->home, "c", "echo", message_new(TEST_END, 0), 5 * SECOND);
-    assert_int_equal(status_of(answer), STATUS_OK);
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
-    assert_state(fixture->home, "c", "down");
+    assert_int_equal(link_dial(fixture->home, "b", fixture->other), 0);
+    for (int i = 0; i < 2; i++) {
+        pid_t pid = i == 0 ? process_start("b", "listen", fixture->other, NULL)
+                           : process_start("c", "dial", fixture->endpoint, "home");
+        const char *peer = i == 0 ? "b" : "c";
+        assert_echo(fixture->home, peer);
+        struct message *answer =
+            ask(fixture->home, peer, "echo", message_new(TEST_END, 0), 5 * SECOND);
+        assert_int_equal(status_of(answer), STATUS_OK);
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        assert_state(fixture->home, peer, "down");
+    }
 }
 
 static void a_peer_that_stands_still_makes_its_senders_busy(void **state)
