@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -209,6 +210,8 @@ int cmd_node(struct command_call *call)
     }
     if (fd) /* our link to `up` says more than a line would */
         close((int)strtol(fd, NULL, 10));
+    /* With `up` killed before our link to it was there, only the kernel tells us. */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     raise_file_limit();
     rc = wipe_install();
     if (rc == 0)

@@ -21,6 +21,7 @@
 #define DRAIN_NS 60000000000ull
 #define READY_MS 10000
 #define ATTEMPTS 50
+#define PATIENCE 5
 
 static bool same_version(struct link_client *client)
 {
@@ -97,8 +98,14 @@ int keeper_start(const struct paths *paths, char *ret_why, size_t size)
         const struct timespec pause = {.tv_nsec = 20000000};
 
         rc = probe(endpoint);
+        if (rc == 0)
+            return 0;
+        if (rc != -ECONNREFUSED && i < PATIENCE) {
+            rc = 0; /* a busy machine: it listens, and has not come round to us */
+            continue;
+        }
         if (rc != -ECONNREFUSED)
-            return rc == 0 ? 0 : say(ret_why, size, rc, "the keeper runs but does not answer");
+            return say(ret_why, size, rc, "the keeper runs but does not answer");
         rc = spawn(paths, line, sizeof(line));
         if (rc == 0 && strcmp(line, "ready") == 0)
             return 0;

@@ -23,6 +23,7 @@
 #include "proto/system.h"
 #include "runtime/link.h"
 
+#define ALONE_NS 15000000000ull /* without `up` from the start */
 #define LAST_WORDS_NS 20000000ull
 #define ASK_NS 5000000000ull
 
@@ -36,9 +37,10 @@ struct node_state {
     struct request_id down;
     unsigned draining; /* agents that finish their turns before the end */
     bool ending;
+    bool met_up; /* our link to `up` has been there */
 };
 
-enum { TAG_IGNORED = 1, TAG_DRAIN, TAG_END };
+enum { TAG_IGNORED = 1, TAG_DRAIN, TAG_END, TAG_ALONE };
 
 static void ask(struct context *context, struct actor_id to, struct message *message, uint64_t tag)
 {
@@ -186,8 +188,9 @@ static int on_swarm_down(struct node_state *state, struct context *context,
 
 static int node_on_timer(void *memory, struct context *context, uint64_t tag)
 {
-    (void)memory;
-    if (tag == TAG_END)
+    const struct node_state *state = memory;
+
+    if (tag == TAG_END || (tag == TAG_ALONE && !state->met_up))
         runtime_stop(context_runtime(context));
     return 0;
 }
@@ -217,9 +220,12 @@ static int node_on_status(void *memory, struct context *context, uint64_t tag,
 
 static int node_on_link(void *memory, struct context *context, const char *peer, bool up)
 {
-    const struct node_state *state = memory;
+    struct node_state *state = memory;
 
-    if (strcmp(peer, state->up_peer) == 0 && !up)
+    if (strcmp(peer, state->up_peer) != 0)
+        return 0;
+    state->met_up = true;
+    if (!up)
         runtime_stop(context_runtime(context));
     return 0;
 }
@@ -249,6 +255,7 @@ static int node_start(void *memory, struct context *context, const void *argumen
     if (!state->agents)
         return -ENOMEM;
     context_watch_links(context);
+    context_timer(context, ALONE_NS, TAG_ALONE);
     configure_model(state, context);
     return node_agents_enter(state->agents, context, NULL, state->config);
 }
