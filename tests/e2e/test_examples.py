@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The protocol is public: forty lines of Python with pyzmq get a token from a node and ask an agent,
-and a Python program joins as an actor of its own and is asked from the command line's side."""
+"""The protocol is public: forty lines of Python with pyzmq get a token from a node and ask an
+agent, wherever it lives."""
 import glob
 import os
 import subprocess
@@ -31,7 +31,7 @@ def main():
         socket = glob.glob(run.path("run") + "/queenright/*/five.home.sock")[0]
 
         def client(*words):
-            done = subprocess.run([interpreter, os.path.join(EXAMPLES, "client.py"), socket, *words],
+            done = subprocess.run([interpreter, EXAMPLES + "/client.py", socket, *words],
                                   capture_output=True, text=True, timeout=60, check=False)
             assert done.returncode == 0, f"{words}: {done.returncode} {done.stdout}{done.stderr}"
             return done.stdout.strip()

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node that dies in the middle of a turn: who asked is told at once, the other node goes on, the
+node comes back by itself, and the transcript shows the turn as interrupted, never as an answer."""
+import json
+import os
+import time
+
+import e2e
+from swarm import Swarm
+
+
+def main():
+    with e2e.Run() as run:
+        practice = run.practice("--access-life=1h", "--model-pace=150ms")
+        swarm = Swarm(run, practice.url)
+        swarm.practice_login(practice)
+        swarm.up()
+        pids = swarm.pids()
+        asked = swarm.start("ask", "atlas", "Take your time.")
+        other = swarm.start("ask", "lumi", "You too.")
+        time.sleep(0.6)
+        began = time.monotonic()
+        swarm.kill("home")
+        out, err = asked.communicate(timeout=30)
+        assert asked.returncode != 0 and err.strip(), (asked.returncode, out, err)
+        assert time.monotonic() - began < 5, "the asker was left waiting"
+        out, err = other.communicate(timeout=60)
+        assert other.returncode == 0 and "lumi" in out, f"the other node was disturbed: {err}"
+        e2e.wait_until("home is back", lambda: swarm.pids().get("home", pids["home"])
+                       != pids["home"])
+        e2e.wait_until("atlas answers again",
+                       lambda: swarm.ask("atlas", "Again?", check=False).returncode == 0)
+        assert swarm.pids()["b"] == pids["b"] and swarm.pids()["keeper"] == pids["keeper"]
+        path = os.path.join(swarm.state, "swarms/five/agents/atlas/main.jsonl")
+        with open(path, encoding="utf-8") as lines:
+            text = lines.read()
+        kinds = [json.loads(line) for line in text.splitlines()]
+        assert "interrupted" in text, text
+        answers = [kind for kind in kinds if kind["type"] == "answer"]
+        assert len(answers) == 1, text
+        swarm.down()
+        # after a restart of everything the session goes on
+        swarm.up()
+        swarm.ask("atlas", "Still there?")
+        swarm.down()
+        practice.expect(reused=0, model_401=0)
+        print("told at once, back by itself, shown as interrupted")
+
+
+main()
