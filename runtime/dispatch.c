@@ -127,8 +127,10 @@ static bool dispatch_internal(struct context *context, struct message *message)
         return stop_asked(context, message);
     case RUNTIME_MONITOR:
         context->message = message;
-        context_defer(context);
-        request_keep(context, message);
+        if (context_defer(context).n)
+            request_keep(context, message);
+        else
+            answer_status(context->runtime, context->worker, message, STATUS_NO_MEMORY, 0);
         context->message = NULL;
         return false;
     case RUNTIME_TICK:

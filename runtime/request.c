@@ -251,7 +251,8 @@ static bool on_answer(struct context *context, struct message *message)
 
     if (status != STATUS_OK) {
         count_drop(context->runtime, status, message);
-        /* A part that is not understood ends nothing; the requester still learns of it. */
+        if (context->is_part) /* this status is the one answer; no more of the stream */
+            context_cancel(context, (struct request_id){message->request});
         return on_status(context, context->tag, status);
     }
     inspection_row(context->actor, context->actor->row);

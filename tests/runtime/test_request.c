@@ -313,6 +313,27 @@ static void credit_given_before_a_forward_is_known_is_not_lost(void **state)
     manual_close(&pair.manual);
 }
 
+static int do_strange_part(struct script *script, struct context *context,
+                           const struct message *message)
+{
+    (void)message;
+    return context_part(context, script->held, message_new(0x0999, 0));
+}
+
+static void a_part_that_is_not_understood_ends_the_stream_with_one_status(void **state)
+{
+    struct pair pair;
+    (void)state;
+    pair_open(&pair);
+    pair.a.credit = 2;
+    pair.b.on_ask = do_defer;
+    ask(&pair);
+    act(&pair.manual, pair.b_id, &pair.b, do_strange_part);
+    act(&pair.manual, pair.b_id, &pair.b, do_answer_held);
+    assert_log(&pair.log, "a:do b:ask b:do a:status(unknown_type,7) b:cancel b:do ");
+    manual_close(&pair.manual);
+}
+
 /* ---- any order ------------------------------------------------------------------------------- */
 
 /* a asks b, which passes on to c, which passes on to d; meanwhile a gives credit, or gives up. In
@@ -410,6 +431,7 @@ int main(void)
         cmocka_unit_test(the_death_of_the_requester_cancels),
         cmocka_unit_test(answers_never_meet_a_full_mailbox),
         cmocka_unit_test(parts_stop_when_credit_ends_and_go_on_with_more),
+        cmocka_unit_test(a_part_that_is_not_understood_ends_the_stream_with_one_status),
         cmocka_unit_test(a_cancel_finds_the_holder_in_any_order),
         cmocka_unit_test(credit_is_neither_lost_nor_doubled_in_any_order),
         cmocka_unit_test(credit_given_before_a_forward_is_known_is_not_lost),
