@@ -8,6 +8,8 @@
  * actor, for a late sender may still hold it; it serves another pinned actor then, so that one
  * spawned for each of many short tasks costs no more than as many as live at a time. */
 #include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,6 +107,15 @@ struct pin_started {
     _Atomic uint32_t done; /* futex */
 };
 
+/* For who looks at the process from outside (top -H, gdb, strace). The kernel keeps 15 bytes. */
+static void name_thread(const struct actor *actor)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%.15s", actor->ops->name);
+    pthread_setname_np(pthread_self(), text);
+}
+
 static void *pin_main(void *arg)
 {
     struct pin *pin = arg;
@@ -112,6 +123,7 @@ static void *pin_main(void *arg)
     struct pin_started *started = pin->started;
     uint64_t id = atomic_load_explicit(&pin->actor->id, memory_order_relaxed);
 
+    name_thread(pin->actor);
     message_pool_enter(&worker->pool, &worker->runtime->depot);
     atomic_store_explicit(&worker->self, (uint64_t)pthread_self(), memory_order_relaxed);
     worker->now_ns = worker->runtime->clock->now_ns(worker->runtime->clock);

@@ -147,12 +147,14 @@ void page_discovery(struct practice *practice, struct request *request)
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         snprintf(url[i], sizeof(url[i]), "%s%s", practice->issuer, paths[i]);
     reply_json(&request->reply, 200,
-               json_pack("{s:s, s:s, s:s, s:s, s:[s], s:[s, s], s:[s], s:[s], s:b, s:s}", "issuer",
-                         practice->issuer, "authorization_endpoint", url[0], "token_endpoint",
-                         url[1], "revocation_endpoint", url[2], "response_types_supported", "code",
+               json_pack("{s:s, s:s, s:s, s:s, s:[s], s:[s, s], s:[s], s:[s], s:[s, s], s:b, s:s}",
+                         "issuer", practice->issuer, "authorization_endpoint", url[0],
+                         "token_endpoint", url[1], "revocation_endpoint", url[2],
+                         "response_types_supported", "code",
                          "grant_types_supported", "authorization_code", "refresh_token",
                          "code_challenge_methods_supported", "S256",
                          "token_endpoint_auth_methods_supported", "none",
+                         "scopes_supported", "openid", "offline_access",
                          "authorization_response_iss_parameter_supported", 1, "service",
                          "practice provider"));
 }

@@ -9,8 +9,10 @@
  * standard names, and an error object with a code (refresh_token_reused) for reuse and for logins
  * that have ended. Clients must understand both. */
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "server.h"
 
@@ -186,6 +188,25 @@ static void fault_after(struct reply *reply, enum practice_fault fault)
     }
 }
 
+/* Where it says who it is: in the body, or by Basic authentication (RFC 6749 §2.3.1) with any
+ * password, for this is a public client that some programs take for a confidential one. */
+static bool right_client(const struct request *request, const json_t *fields)
+{
+    const char *expected = request->practice->options.client_id;
+    const char *named = json_string_value(json_object_get(fields, "client_id"));
+    const char *header = request_header(request, "Authorization");
+    char text[256];
+    size_t size;
+    if (named != NULL)
+        return strcmp(named, expected) == 0;
+    if (header == NULL || strncasecmp(header, "Basic ", 6) != 0 ||
+        sodium_base642bin((unsigned char *)text, sizeof(text), header + 6, strlen(header + 6),
+                          NULL, &size, NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
+        return false;
+    return size > strlen(expected) && memcmp(text, expected, strlen(expected)) == 0 &&
+           text[strlen(expected)] == ':';
+}
+
 void page_token(struct practice *practice, struct request *request)
 {
     practice->counters.token_requests++;
@@ -195,11 +216,10 @@ void page_token(struct practice *practice, struct request *request)
         return;
     json_t *fields = request_object(request);
     const char *grant = json_string_value(json_object_get(fields, "grant_type"));
-    const char *client = json_string_value(json_object_get(fields, "client_id"));
     if (fields == NULL || grant == NULL)
         token_refuse(request, 400, "invalid_request",
                      "practice: no form or JSON with a grant_type");
-    else if (client == NULL || strcmp(client, practice->options.client_id) != 0)
+    else if (!right_client(request, fields))
         token_refuse(request, 401, "invalid_client", "practice: unknown client_id");
     else if (strcmp(grant, "refresh_token") == 0)
         grant_refresh(practice, request, fields, fault);
