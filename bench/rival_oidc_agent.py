@@ -8,9 +8,13 @@ same strict provider; prints how many logins each lost.
 kill -9: the owner of the login dies at a random moment after a refresh was asked for, within the
 first 300 ms, and within the time a refresh of that program takes (its median here, measured
 first). It is started again and asked for a new token; a login that gives none is lost. Under a
-provider with 30 s of grace the same again. read-only: the directory with the credentials turns
-read-only, a refresh is asked for, the directory turns writable again and the owner is started
-anew; "told all is well" counts who answered with success although nothing could be kept. two names: one login under two names, each asked to refresh; lost when neither gives a token
+provider with 30 s of grace the same again.
+
+read-only: the directory with the credentials turns read-only, a refresh is asked for, the directory
+turns writable again and the owner is started anew. "told all is well" counts who answered with
+success although nothing could be kept.
+
+two names: one login under two names, each asked to refresh; lost when neither gives a token
 afterwards.
 
 A strict provider ends the whole login when a spent token comes again. Each trial has a login of
