@@ -117,7 +117,7 @@ static void restate_fault(struct token_step *step, struct profile *profile)
         return;
     if (step->copied)
         fault = FAULT_COPIED;
-    else if (profile->generation_seen > profile->credential.generation)
+    else if (policy_restored(profile))
         fault = FAULT_RESTORED;
     else if (profile->rule == NULL)
         fault = FAULT_NO_RULE;
@@ -230,8 +230,6 @@ static void set_rule(struct profile *profile, const struct token_event *event)
         profile->rule = malloc(sizeof(*profile->rule));
     if (event->rule != NULL && profile->rule != NULL)
         *profile->rule = *event->rule;
-    snprintf(profile->origin, sizeof(profile->origin), "%s",
-             event->origin != NULL ? event->origin : "");
 }
 
 static void on_loaded(struct token_step *step, const struct token_event *event)
@@ -248,6 +246,8 @@ static void on_loaded(struct token_step *step, const struct token_event *event)
     credential_init(&event->stored->credential);
     memcpy(profile->access_sha256, event->sha256, sizeof(profile->access_sha256));
     set_rule(profile, event);
+    snprintf(profile->origin, sizeof(profile->origin), "%s",
+             event->origin != NULL ? event->origin : "");
     profile_plan(step, profile);
     refresh_recover(step, profile, event->stored);
     stored_deinit(event->stored);

@@ -86,7 +86,6 @@ static void apply_rule(struct token_state *state, const struct provider_rule *ru
         event = token_event(state, EVENT_RULE);
         event.profile = i;
         event.rule = rule;
-        event.origin = profile->origin;
         token_run(state, &event);
     }
 }
