@@ -329,6 +329,11 @@ static void adopt_profile(struct token_step *step, struct profile *profile)
     step_audit(step, "adopt profile=%s generation=%llu as=%llu", profile->credential.profile,
                (unsigned long long)profile->credential.generation,
                (unsigned long long)profile->generation_seen);
+    /* The intent belongs to the number that stands: in doubt it stays until that is settled. */
+    if (profile->maybe_spent) {
+        profile->adopted = true;
+        return;
+    }
     profile->credential.generation = profile->generation_seen;
     /* Saved like n+1, so that nothing is spent under the new number before it is on disk. */
     profile->unsaved = true;

@@ -36,6 +36,8 @@ bool profile_in_use(const struct profile *profile);
 uint64_t policy_due(const struct profile *profile, uint64_t now_ns);
 /* What stands in the way of a refresh for good: a refusal code; NULL: nothing. */
 const char *policy_obstacle(const struct token_step *step, const struct profile *profile);
+/* Somebody has seen a later generation than the store has, and nobody has said to go on. */
+bool policy_restored(const struct profile *profile);
 /* The earliest time a refresh may start, nothing standing in its way for good. */
 uint64_t policy_allowed_at(const struct token_step *step, const struct profile *profile);
 /* After an unknown outcome: when the provider's rule allows to send n again. */

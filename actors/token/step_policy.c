@@ -7,8 +7,10 @@
  * provider gave, for some spend the token and refuse.
  *
  * After an unknown outcome the provider's rule decides:
- *     none, two-phase   n may be sent again at once, the backoff apart
+ *     none              n may be sent again at once, the backoff apart
  *     grace             so inside the window, which counts from the first attempt; else as strict
+ *     two-phase         n is good until n+1 is used, but a first request that still lies with the
+ *                       server then comes too late and ends the family: it is left time to drain
  *     strict            a resend may end the whole family and with it the access token, so that is
  *                       served to its end first; and the first request is left time to drain. Then
  *                       nothing is left to lose, and n is sent again until a definite answer. */
@@ -197,6 +199,11 @@ uint64_t policy_due(const struct profile *profile, uint64_t now_ns)
     return due;
 }
 
+bool policy_restored(const struct profile *profile)
+{
+    return profile->generation_seen > profile->credential.generation && !profile->adopted;
+}
+
 const char *policy_obstacle(const struct token_step *step, const struct profile *profile)
 {
     const struct credential *credential = &profile->credential;
@@ -207,7 +214,7 @@ const char *policy_obstacle(const struct token_step *step, const struct profile 
         return "access_only";
     if (credential->refresh == NULL)
         return "token_refused";
-    if (step->copied || profile->generation_seen > credential->generation)
+    if (step->copied || policy_restored(profile))
         return "copied_store";
     if (profile->rule == NULL || profile->fault == FAULT_CONFIG)
         return "not_configured";
@@ -268,11 +275,11 @@ uint64_t policy_resend_at(const struct token_step *step, const struct profile *p
     uint64_t drain_ns = step->tunables.drain_ms * MS_NS, drained, dead;
     enum rotation rotation = profile->rule != NULL ? profile->rule->rotation : ROTATION_STRICT;
 
-    if (rotation == ROTATION_NONE || rotation == ROTATION_TWO_PHASE)
-        return 0;
-    if (rotation == ROTATION_GRACE && in_grace(step, profile))
+    if (rotation == ROTATION_NONE || (rotation == ROTATION_GRACE && in_grace(step, profile)))
         return 0;
     drained = profile->ended_ns + drain_ns;
+    if (rotation == ROTATION_TWO_PHASE)
+        return drained;
     if (profile->credential.access == NULL || profile->access_rejected)
         return drained;
     dead = unusable_at(profile);

@@ -89,7 +89,7 @@ void refresh_replace(struct token_step *step, struct profile *profile,
     memcpy(profile->access_sha256, sha256, sizeof(profile->access_sha256));
     profile->maybe_spent = profile->maybe_spent_before = false;
     profile->intent = (struct intent){0};
-    profile->access_rejected = profile->used = profile->unsaved = false;
+    profile->access_rejected = profile->used = profile->unsaved = profile->adopted = false;
     profile->terminal[0] = '\0';
     profile->refused_until_ns = profile->retry_at_ns = 0;
     profile->failures = 0;
@@ -157,6 +157,8 @@ static void on_rotated(struct token_step *step, struct profile *profile,
     profile->next = *event->credential;
     credential_init(event->credential);
     profile->next.generation = profile->credential.generation + 1;
+    if (profile->adopted && profile->next.generation <= profile->generation_seen)
+        profile->next.generation = profile->generation_seen + 1;
     bound_digests(&profile->next);
     memcpy(profile->next_sha256, event->sha256, sizeof(profile->next_sha256));
     profile->has_next = true;

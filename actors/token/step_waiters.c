@@ -318,6 +318,7 @@ static void on_watch(struct token_step *step, struct profile *profile, struct wa
     if (event->generation_seen <= profile->generation_seen)
         return;
     profile->generation_seen = event->generation_seen;
+    profile->adopted = false;
     if (profile->generation_seen > profile->credential.generation)
         step_alarm(step, "%s: %s has seen generation %llu, the store has %llu",
                    profile->credential.profile, event->who,

@@ -153,6 +153,7 @@ struct profile {
     bool importing; /* an import is being saved over it: no refresh starts */
     bool used;      /* handed out since the last refresh */
     uint64_t generation_seen; /* by the nodes */
+    bool adopted; /* in doubt, and a person has said to go on from here all the same */
     uint64_t version;
     uint64_t visible; /* digest of what the version stands for */
     uint64_t timer_ns; /* as set; 0: none */
