@@ -76,7 +76,8 @@ bool attempt_of_name(const char *name, char *ret_base, uint64_t *ret_generation,
 /* Opens a file of ours and checks that nobody else can have a hand in it: a regular file, one
  * link, our uid, mode 0600. The descriptor or negative errno, said in why (but for -ENOENT). */
 int store_open_file(struct store_file *store, const char *name, int flags);
-/* All of an existing file, malloc'd. */
+/* All of an existing file, malloc'd. It is synced first: a process that was killed may have left it
+ * in memory only, and what is believed must not be gone after the next loss of power. */
 int store_read_file(struct store_file *store, const char *name, size_t max, uint8_t **ret_bytes,
                     size_t *ret_size);
 /* A new empty file; what stood under that name goes. */

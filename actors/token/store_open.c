@@ -61,9 +61,8 @@ static int check_dir(struct store_file *store, int fd, const char *name, mode_t 
     return 0;
 }
 
-/* Opens a directory, makes it (and says so in *ret_made) if it is not there. */
-static int enter_dir(struct store_file *store, int parent, const char *name, mode_t forbidden,
-                     bool *ret_made)
+/* Opens a directory, makes it if it is not there. */
+static int enter_dir(struct store_file *store, int parent, const char *name, mode_t forbidden)
 {
     int fd = open_dir(store, parent, name);
     if (fd == -ENOENT) {
@@ -71,7 +70,6 @@ static int enter_dir(struct store_file *store, int parent, const char *name, mod
         if (error < 0) {
             return store_fail(store, error, "cannot make directory %s", name);
         }
-        *ret_made = true;
         fd = open_dir(store, parent, name);
     }
     if (fd < 0) {
@@ -85,18 +83,42 @@ static int enter_dir(struct store_file *store, int parent, const char *name, mod
     return fd;
 }
 
+/* The directory that the state directory stands in. One that we may not read is left alone. */
+static int sync_above(struct store_file *store)
+{
+    size_t length = strlen(store->state_dir);
+    while (length > 1 && store->state_dir[length - 1] == '/') {
+        length--;
+    }
+    while (length > 0 && store->state_dir[length - 1] != '/') {
+        length--;
+    }
+    char *above = length == 0 ? strdup(".") : strndup(store->state_dir, length);
+    if (above == NULL) {
+        return -ENOMEM;
+    }
+    int fd = store->disk->open(store->disk, AT_FDCWD, above, O_RDONLY | O_DIRECTORY, 0);
+    int error = fd < 0 ? fd : store->disk->sync(store->disk, fd);
+    if (fd >= 0) {
+        store->disk->close(store->disk, fd);
+    }
+    free(above);
+    return error == -EACCES ? 0 : error;
+}
+
+/* Both directories are made durable at each start, for whoever made them may have been killed
+ * before that: a store is worth nothing when a loss of power takes the directory it is in. */
 static int enter_store(struct store_file *store)
 {
-    bool made = false;
-    int state = enter_dir(store, AT_FDCWD, store->state_dir, 022, &made);
+    int state = enter_dir(store, AT_FDCWD, store->state_dir, 022);
     if (state < 0) {
         return state;
     }
-    made = false;
-    store->dir_fd = enter_dir(store, state, DIR_NAME, 077, &made);
+    store->dir_fd = enter_dir(store, state, DIR_NAME, 077);
     int error = store->dir_fd < 0 ? store->dir_fd : 0;
-    if (error == 0 && made) {
-        error = store->disk->sync(store->disk, state);
+    if (error == 0) {
+        error = sync_above(store);
+        error = error < 0 ? error : store->disk->sync(store->disk, state);
         if (error < 0) {
             store_fail(store, error, "cannot sync %s", store->state_dir);
         }

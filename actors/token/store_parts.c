@@ -154,7 +154,8 @@ int store_read_file(struct store_file *store, const char *name, size_t max, uint
     }
     struct stat stat;
     uint8_t *bytes = NULL;
-    int error = store->disk->stat(store->disk, fd, &stat);
+    int error = store->disk->sync(store->disk, fd);
+    error = error < 0 ? error : store->disk->stat(store->disk, fd, &stat);
     if (error == 0) {
         size_t size = (size_t)stat.st_size < max ? (size_t)stat.st_size : max;
         bytes = malloc(size + 1);

@@ -15,6 +15,10 @@
  *                                            second spend costs the login
  *     intent, whole                          reported, with the best answer beside it
  *
+ * A process that is killed leaves more than the disk has. So the directory, and each file that is
+ * read, is synced before anything is concluded from it: else a record could be published, or the
+ * intent of an older one removed, that the next loss of power takes back.
+ *
  * Files that do not authenticate, and those beside a record that does not, are reported and left as
  * they are. */
 #include <errno.h>
@@ -397,7 +401,11 @@ int store_load(struct store_port *port, void *arg, void (*each)(void *arg, struc
     struct store_file *store = (struct store_file *)port;
     struct recovery recovery = {.store = store, .arg = arg, .each = each, .bad = bad};
     store->why[0] = '\0';
-    int error = store->disk->list(store->disk, store->dir_fd, &recovery.listing, note_name);
+    int error = store_sync_dir(store);
+    if (error < 0) {
+        return error;
+    }
+    error = store->disk->list(store->disk, store->dir_fd, &recovery.listing, note_name);
     if (error < 0) {
         store_fail(store, error, "cannot list %s/credentials", store->state_dir);
     } else if (recovery.listing.failed) {
