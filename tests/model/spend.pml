@@ -156,7 +156,7 @@ start:
        }
        send(me, n);
        goto wait
-    :: crashes > 0 -> atomic { crashes--; goto crash }
+    :: atomic { crashes > 0 -> crashes--; goto crash }
     od;
 
 wait:
@@ -164,7 +164,7 @@ wait:
     :: atomic { answer[me] == ANSWER_OK && !stale[me] -> held[me] = answer_gen[me]; answer[me] = NO_ANSWER }
        /* save: compare-and-swap against our own claim, then publish */
        if
-       :: crashes > 0 -> atomic { crashes--; goto crash }
+       :: atomic { crashes > 0 -> crashes--; goto crash }
        :: atomic { true ->
 #if defined(MUTANT_LEASE)
             rec_gen = held[me]; rec_state = READY;
@@ -203,7 +203,7 @@ wait:
     :: atomic { request[me] == n -> skip }
        send(me, n)
 #endif
-    :: crashes > 0 -> atomic { crashes--; goto crash }
+    :: atomic { crashes > 0 -> crashes--; goto crash }
     od;
 
 crash:
@@ -226,9 +226,16 @@ active proctype server()
 
 end:
     do
-    :: atomic { o = 0;
-        do :: o < OWNERS - 1 -> o++ :: break od;
-        request[o] > 0 ->
+    :: atomic {
+        if
+        :: request[0] > 0 -> o = 0
+#if OWNERS > 1
+        :: request[1] > 0 -> o = 1
+#endif
+#if OWNERS > 2
+        :: request[2] > 0 -> o = 2
+#endif
+        fi;
         if
         :: losses > 0 -> losses--; request[o] = 0 /* never arrived */
         :: dead -> answer[o] = (stale[o] -> NO_ANSWER : ANSWER_DEAD); request[o] = 0
