@@ -42,6 +42,8 @@ uint32_t context_credit_left(const struct context *context, struct request_id re
 {
     struct open_tables *open = context->actor->open;
     struct open_in *in = open ? table_find(&open->in, request.n) : NULL;
+    if (in && in->credit == 0)
+        in->starved = true;
     return in ? in->credit : 0;
 }
 

@@ -162,6 +162,7 @@ int context_answer_status(struct context *context, struct request_id request,
 /* -EAGAIN: no credit left, nothing was sent (and the message is NOT taken: send it again after
  * on_credit); -ENOENT: the request is over (message taken). */
 int context_part(struct context *context, struct request_id request, struct message *message);
+/* When this says 0, on_credit follows as after -EAGAIN. */
 uint32_t context_credit_left(const struct context *context, struct request_id request);
 /* Hands the message at hand on, with the duty to answer it. */
 int context_forward(struct context *context, struct actor_id to);
