@@ -24,6 +24,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -89,6 +90,7 @@ class OidcAgent:
         first = int(said["dpid"])
         # it is two processes, both our children's orphans; the second one's parent is the first
         self.pids = [first, *children(first)]
+        e2e.wait_until("oidc-agent listens", lambda: listens(said["socket"]))
 
     def ask(self, account=None):
         return subprocess.Popen([*self.place.prefix, "oidc-token", "-f",
@@ -175,6 +177,15 @@ class Queenright:
     def end(self):
         self.kill()
         self.swarm.end()
+
+
+def listens(path):
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
 
 
 def children(pid):

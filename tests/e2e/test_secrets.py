@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the tokens are, and where they must not be. The practice provider's tokens are canaries:
+each says what it is and of which generation, so that every copy is found and told apart.
+
+A login goes through import, refreshes, grants, rejections, turns, a tap with bodies, status and
+lists, with refusals among them. Then nothing that was printed, logged, audited or stored (the
+import file aside), no socket's directory, no argument and no environment of any process holds a
+token of either kind; no process but the keeper has a refresh token in its memory; and the keeper
+has none of a past generation. Directories are 0700, files 0600, and the keeper leaves no core.
+
+Memory is read as root; without, that part is left out and the test says so."""
+import collections
+import json
+import os
+import re
+import stat
+import subprocess
+import time
+
+import e2e
+from swarm import Swarm
+
+REFRESH = re.compile(rb"practice-refresh-(\d+)-(\d+)-[0-9a-f]{32}")
+# the last part of an access token, behind its claims
+ACCESS = re.compile(rb"practice-(\d+)-(\d+)-\d+-\d+-[0-9a-f]{32}")
+# of a refresh token, what free() leaves where it has overwritten the first 16 bytes of a block
+REMAINS = re.compile(rb"h-(\d+)-(\d+)-[0-9a-f]{32}")
+
+
+def writable_memory(pid):
+    """The bytes of every writable mapping, one after another."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb") as mem:
+        for line in maps:
+            span, access = line.split()[:2]
+            if access[0] != "r" or access[1] != "w":
+                continue
+            first, last = (int(word, 16) for word in span.split("-"))
+            try:
+                mem.seek(first)
+                yield span, mem.read(last - first)
+            except (OSError, OverflowError, ValueError):
+                continue
+
+
+def in_memory(pid):
+    """Copies of refresh tokens, by (login, generation)."""
+    found = collections.Counter()
+    for _, data in writable_memory(pid):
+        for match in REMAINS.finditer(data):
+            found[tuple(map(int, match.groups()))] += 1
+    return found
+
+
+class Watched(Swarm):
+    """Keeps all that the program printed, what it was asked to print aside."""
+
+    printed = b""
+
+    def call(self, *words, check=True, **options):
+        done = super().call(*words, check=check, **options)
+        if words[:2] != ("auth", "token"):
+            self.printed += done.stdout.encode()
+        self.printed += done.stderr.encode()
+        return done
+
+
+def walk_through(swarm, practice):
+    """Every flow that a token takes part in."""
+    swarm.up()
+    tap = swarm.start("zmq", "tap", "home/token", "--bodies", "--json")
+    model = swarm.start("zmq", "tap", "b/model", "--bodies")
+    keeper = swarm.start("zmq", "tap", "keeper/token", "--bodies")
+    for _ in range(5):
+        swarm.ask_all()
+        access = swarm.call("auth", "token", "lab:me").stdout.strip()
+        time.sleep(0.6)
+        digest = subprocess.run(["sha256sum"], input=access, capture_output=True, text=True,
+                                check=True).stdout.split()[0]
+        swarm.call("auth", "token", "lab:me", "--rejected-sha256", digest, check=False)
+        for words in (("status",), ("status", "--json"), ("auth", "list"),
+                      ("auth", "list", "--json"), ("zmq", "ls"), ("zmq", "show", "keeper/token"),
+                      ("zmq", "show", "home/token"), ("zmq", "show", "home/model"),
+                      ("zmq", "links"), ("zmq", "drops"), ("agents",)):
+            swarm.call(*words, check=False)
+    swarm.call("auth", "token", "lab:nobody", check=False)
+    e2e.http("POST", practice.url + "/practice/options", '{"token-faults": "200-html:1:1"}')
+    swarm.kill("keeper")
+    swarm.call("auth", "token", "lab:me", "--force", check=False)
+    swarm.call("reload", check=False)
+    for process in (tap, model, keeper):
+        process.terminate()
+        out, err = process.communicate(timeout=20)
+        swarm.printed += out.encode() + err.encode()
+        assert out.strip(), f"a tap saw nothing: {err}"
+
+
+def nothing_in(what, data):
+    for pattern in (REFRESH, ACCESS):
+        match = pattern.search(data)
+        assert not match, f"{what} holds {match.group(0)[:30]}..."
+
+
+def files_hold_none(run, swarm):
+    count = 0
+    for top in (swarm.state, run.path("run")):
+        for folder, _, files in os.walk(top):
+            assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700, folder
+            for name in files:
+                path = os.path.join(folder, name)
+                info = os.lstat(path)
+                if stat.S_ISSOCK(info.st_mode):
+                    continue
+                assert info.st_mode & 0o077 == 0, f"{path}: {oct(info.st_mode)}"
+                with open(path, "rb") as file:
+                    nothing_in(path, file.read())
+                count += 1
+    credentials = os.path.join(swarm.state, "credentials")
+    for name in os.listdir(credentials):
+        mode = stat.S_IMODE(os.stat(os.path.join(credentials, name)).st_mode)
+        assert mode == 0o600, f"{name}: {oct(mode)}"
+    return count
+
+
+def processes_show_none(pids):
+    for pid in pids.values():
+        for name in ("environ", "cmdline"):
+            with open(f"/proc/{pid}/{name}", "rb") as file:
+                nothing_in(f"/proc/{pid}/{name}", file.read())
+    with open(f"/proc/{pids['keeper']}/limits", encoding="utf-8") as limits:
+        assert re.search(r"Max core file size +0 +0 ", limits.read()), "the keeper may leave a core"
+
+
+def memory_holds_the_newest_only(swarm, pids):
+    print("generations now:", {name: row["generation"] for name, row in swarm.logins().items()})
+    for kind, pid in pids.items():
+        tokens = in_memory(pid)
+        if kind != "keeper":
+            assert not tokens, f"{kind} has a refresh token in memory: {tokens}"
+            continue
+        print(f"keeper's memory: copies of refresh tokens by (login, generation) {dict(tokens)}")
+        newest = {login: max(generation for of, generation in tokens if of == login)
+                  for login, _ in tokens}
+        assert len(newest) == 2, "the search finds not even the living tokens"
+        past = [key for key in tokens if newest[key[0]] != key[1]]
+        assert not past, f"refresh tokens of past generations in the keeper's memory: {past}"
+
+
+def main():
+    with e2e.Run() as run:
+        practice = run.practice("--access-life=2s", "--rotation=grace", "--grace=60s")
+        swarm = Watched(run, practice.url, rotation="grace", oauth={"graceSeconds": 60})
+        swarm.practice_login(practice)
+        walk_through(swarm, practice)
+        # the keeper was started anew in between: an import and a few refreshes of this one's own
+        second = json.loads(e2e.http("POST", practice.url + "/practice/login", "{}")[1])
+        swarm.import_login({"access": second["access_token"], "refresh": second["refresh_token"],
+                            "expires": int(time.time() * 1000) + 1000}, profile="lab:two")
+        for _ in range(4):
+            swarm.ask_all()
+            swarm.call("auth", "token", "lab:two", "--min-valid", "1s")
+            time.sleep(1.2)
+        pids = swarm.pids()
+        nothing_in("what was printed", swarm.printed)
+        count = files_hold_none(run, swarm)
+        processes_show_none(pids)
+        if os.geteuid() == 0:
+            memory_holds_the_newest_only(swarm, pids)
+        else:
+            print("memory not read: not root")
+        swarm.down()
+        count += files_hold_none(run, swarm)
+        print(f"no token in {len(swarm.printed)} bytes printed, {count} files,"
+              f" {len(pids)} processes' arguments and environments")
+
+
+main()
