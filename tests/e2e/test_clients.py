@@ -17,7 +17,8 @@ IDLE_S = int(os.environ.get("IDLE_S", "20"))
 def one_expiry():
     """All are there before the answer is: the provider holds it back until they have asked."""
     with e2e.Run() as run:
-        practice = run.practice("--access-life=60s", "--refresh-delay=25s")
+        practice = run.practice("--access-life=600s",
+                                f"--refresh-delay={min(50, 5 + CLIENTS // 10)}s")
         swarm = Swarm(run, practice.url)
         swarm.import_login(expired(practice))
         programs = [swarm.start("auth", "token", "lab:me", "--json") for _ in range(CLIENTS)]
