@@ -152,6 +152,7 @@ struct worker {
     struct message_pool pool;
     int index; /* of the runtime's workers; -1: the thread of a pinned actor */
     unsigned ticks;
+    bool met_full; /* a mailbox, in this turn */
     uint64_t now_ns;
     uint64_t handler_ns; /* moving average of a message's time */
     _Atomic uint64_t running;         /* actor id; 0: none. For the watch and inspection */

@@ -12,6 +12,9 @@
  * turn, or when its handlers are slow; an actor left behind a handler that then takes long is
  * found by the watch (watch.c).
  *
+ * A turn that met a full mailbox is followed by sched_yield: the sender would only try again, and
+ * the thread that empties the mailbox may be one the system wants to run on this very core.
+ *
  * SCHEDULER_MANUAL: no threads; runtime_step picks a runnable actor by the random port. */
 #include <errno.h>
 #include <linux/futex.h>
@@ -218,6 +221,10 @@ static void *worker_main(void *arg)
         if (atomic_load_explicit(&runtime->inject_count, memory_order_relaxed) &&
             atomic_load_explicit(&runtime->parked, memory_order_relaxed))
             scheduler_wake_one(runtime);
+        if (worker->met_full) { /* its reader may be a thread the system wants to run here */
+            worker->met_full = false;
+            sched_yield();
+        }
         if (actor_turn(worker, actor) == TURN_MORE && !ring_push(worker, actor))
             inject_push(runtime, actor);
     }

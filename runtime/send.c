@@ -145,6 +145,8 @@ int route(struct runtime *runtime, struct worker *worker, struct message *messag
     case MAILBOX_PUSHED:
         return 0;
     case MAILBOX_FULL:
+        if (worker)
+            worker->met_full = true;
         bounce(runtime, worker, message, STATUS_BUSY, retry_after_ms(actor));
         return -EAGAIN;
     case MAILBOX_CLOSED:
