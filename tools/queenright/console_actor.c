@@ -2,7 +2,8 @@
 /* The console actor.
  *
  * Takes: lines (from console_say), answers to its own questions.
- * Sends: token_status to the keeper, agent_ask to agents (practice only), swarm_down.
+ * Sends: token_status to the keeper, swarm_status and swarm_down to the swarm; agent_ask to agents
+ * in a practice swarm, agent_info in any other.
  * Owns: what is on the terminal.
  * Rules: (1) it shows only what it was told by message; (2) without a terminal and without practice
  * it asks nothing and costs nothing.
@@ -16,6 +17,7 @@
 #include "actors/handler.h"
 #include "queenright/console.h"
 #include "queenright/console_view.h"
+#include "queenright/paths.h"
 #include "proto/agent.h"
 #include "proto/control.h"
 #include "proto/system.h"
@@ -26,6 +28,7 @@
 #define LOOK_NS 500000000ull
 #define PAUSE_SHORT_NS 1500000000ull
 #define ASK_NS 30000000000ull
+#define STATE_NS 5000000000ull
 #define PARTS_MAX 4096 /* of one answer; our own agents' answers are short */
 #define LINE_TYPE 0xffffff01u /* console_say; never leaves the process */
 
@@ -35,12 +38,24 @@ struct console_state {
     struct console_view *view;
     char agents[AGENTS_MAX][64];
     size_t agent_count;
+    char swarm[64];
     unsigned open, round;
+    unsigned asked; /* agents that have not yet said how they are */
     uint64_t end_ns;
     bool looking, ending;
+    bool asking; /* this look also asks the agents */
 };
 
-enum { TAG_STATUS = 1, TAG_DOWN, TAG_PROCESSES, TAG_LOOK, TAG_ROUND, TAG_END, TAG_AGENT = 1000 };
+enum {
+    TAG_STATUS = 1,
+    TAG_DOWN,
+    TAG_PROCESSES,
+    TAG_STATE,
+    TAG_LOOK,
+    TAG_ROUND,
+    TAG_END,
+    TAG_AGENT = 1000
+};
 
 static const char *const questions[] = {
     "Say in one sentence what you are good at.",
@@ -90,12 +105,13 @@ static void look(struct console_state *state, struct context *context)
     context_request(context, context_remote(context, "keeper", "token"), message, &options);
 }
 
-static void look_at_processes(struct context *context)
+static void look_at_processes(struct console_state *state, struct context *context)
 {
     struct swarm_status question = {0};
     struct message *message = actor_pack(swarm_status, &question);
     struct request_options options = {.tag = TAG_PROCESSES, .credit = 512};
 
+    state->asking = state->options.screen && state->asked == 0;
     if (message)
         context_request(context, context_lookup(context, "swarm"), message, &options);
 }
@@ -172,6 +188,8 @@ static int on_refusal(struct console_state *state, struct context *context,
 
     if (context_tag(context) == TAG_STATUS)
         state->looking = false;
+    if (context_tag(context) == TAG_STATE)
+        state->asked--;
     if (!agent)
         return 0;
     state->totals->failed++;
@@ -205,13 +223,51 @@ static int on_swarm_process(struct console_state *state, struct context *context
     return 0;
 }
 
-/* Where agents are is known from the config this console was started with. */
+static void ask_state(struct console_state *state, struct context *context, const char *agent,
+                      const char *node)
+{
+    char peer[PATHS_PEER_MAX];
+    struct agent_info question = {0};
+    struct request_options options = {
+        .deadline_ns = context_now_ns(context) + STATE_NS, .tag = TAG_STATE};
+    struct message *message = actor_pack(agent_info, &question);
+
+    if (!message)
+        return;
+    message->flags |= MESSAGE_UNTRACED;
+    state->asked++;
+    context_request(context, context_remote(context, paths_peer(state->swarm, node, peer), agent),
+                    message, &options);
+}
+
+/* A practice swarm's agents are known by what this console asks them. */
 static int on_swarm_agent(struct console_state *state, struct context *context,
                           const struct swarm_agent *message)
 {
-    (void)state;
+    char agent[64], node[64], models[512];
+
+    if (state->options.practice)
+        return 0;
+    proto_text_copy(message->agent, agent, sizeof(agent));
+    proto_text_copy(message->node, node, sizeof(node));
+    proto_text_copy(message->models, models, sizeof(models));
+    console_view_place(state->view, agent, node, models);
+    if (state->asking)
+        ask_state(state, context, agent, node);
+    return 0;
+}
+
+static int on_agent_state(struct console_state *state, struct context *context,
+                          const struct agent_state *message)
+{
+    char agent[64], text[128], error[256];
+
     (void)context;
-    (void)message;
+    state->asked--;
+    proto_text_copy(message->agent, agent, sizeof(agent));
+    proto_text_copy(message->state, text, sizeof(text));
+    proto_text_copy(message->last_error, error, sizeof(error));
+    console_view_state(state->view, agent, text, message->turns, error);
     return 0;
 }
 
@@ -223,6 +279,8 @@ static int on_done(struct console_state *state, struct context *context,
         state->looking = false;
         console_view_draw(state->view, context_wall_ms(context));
     }
+    if (context_tag(context) == TAG_PROCESSES && !state->options.practice)
+        console_view_placed(state->view);
     return 0;
 }
 
@@ -234,6 +292,8 @@ static int console_on_status(void *memory, struct context *context, uint64_t tag
 
     if (tag == TAG_STATUS)
         state->looking = false;
+    if (tag == TAG_STATE)
+        state->asked--;
     if (!agent)
         return 0;
     state->totals->failed++;
@@ -260,7 +320,7 @@ static int console_on_timer(void *memory, struct context *context, uint64_t tag)
     case TAG_LOOK:
         if (!state->looking && !state->ending) {
             look(state, context);
-            look_at_processes(context);
+            look_at_processes(state, context);
         }
         console_view_draw(state->view, context_wall_ms(context));
         context_timer(context, LOOK_NS, TAG_LOOK);
@@ -282,6 +342,7 @@ static int console_start(void *memory, struct context *context, const void *argu
 
     state->options = config->options;
     state->totals = config->totals;
+    snprintf(state->swarm, sizeof(state->swarm), "%s", config->options.config->swarm);
     for (size_t i = 0; i < config->options.config->agent_count && i < AGENTS_MAX; i++)
         snprintf(state->agents[state->agent_count++], 64, "%s",
                  config->options.config->agents[i].id);
@@ -307,6 +368,7 @@ static void console_stop(void *memory, struct context *context)
 
 ACTOR_HANDLER(agent_delta)
 ACTOR_HANDLER(agent_answer)
+ACTOR_HANDLER(agent_state)
 ACTOR_HANDLER(token_profile)
 ACTOR_HANDLER(swarm_process)
 ACTOR_HANDLER(swarm_agent)
@@ -317,6 +379,7 @@ static const struct actor_handler handlers[] = {
     {LINE_TYPE, FROM_LOCAL, "line", NULL, handle_line},
     ACTOR_ROW(agent_delta, FROM_ANSWER),
     ACTOR_ROW(agent_answer, FROM_ANSWER),
+    ACTOR_ROW(agent_state, FROM_ANSWER),
     ACTOR_ROW(token_profile, FROM_ANSWER),
     ACTOR_ROW(swarm_process, FROM_ANSWER),
     ACTOR_ROW(swarm_agent, FROM_ANSWER),

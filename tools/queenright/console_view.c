@@ -23,6 +23,7 @@ struct login_seen {
 struct agent_seen {
     char id[64], node[64], models[256];
     uint64_t turns;
+    bool placed;
 };
 
 struct console_view {
@@ -195,6 +196,52 @@ bool console_view_login(struct console_view *view, const struct token_profile *p
     snprintf(login->state, sizeof(login->state), "%s", state);
     *ret_rotation = (struct console_rotation){now.generation - before, now.waited};
     return before != 0 && now.generation > before;
+}
+
+void console_view_place(struct console_view *view, const char *agent, const char *node,
+                        const char *models)
+{
+    struct agent_seen *seen = find_agent(view, agent);
+    bool is_new = !seen;
+
+    if (is_new) {
+        if (view->agent_count == AGENTS_MAX)
+            return;
+        seen = &view->agents[view->agent_count++];
+        *seen = (struct agent_seen){0};
+        snprintf(seen->id, sizeof(seen->id), "%s", agent);
+    }
+    snprintf(seen->node, sizeof(seen->node), "%s", node);
+    snprintf(seen->models, sizeof(seen->models), "%s", models);
+    seen->placed = true;
+    if (is_new)
+        show_agent(view, agent, "idle", "");
+}
+
+void console_view_placed(struct console_view *view)
+{
+    for (size_t i = 0; i < view->agent_count;) {
+        struct agent_seen *seen = &view->agents[i];
+
+        if (seen->placed) {
+            seen->placed = false;
+            i++;
+            continue;
+        }
+        screen_remove_agent(view->screen, seen->id);
+        *seen = view->agents[--view->agent_count];
+    }
+}
+
+void console_view_state(struct console_view *view, const char *agent, const char *state,
+                        uint64_t turns, const char *last_error)
+{
+    struct agent_seen *seen = find_agent(view, agent);
+
+    if (!seen)
+        return;
+    seen->turns = turns;
+    show_agent(view, agent, state, last_error);
 }
 
 void console_view_process(struct console_view *view, const char *name, const char *state, int pid)

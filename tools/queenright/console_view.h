@@ -25,5 +25,12 @@ void console_view_failure(struct console_view *view, const char *agent, struct p
 /* True when its generation has moved on since the last call; then *ret_rotation says how. */
 bool console_view_login(struct console_view *view, const struct token_profile *profile,
                         struct console_rotation *ret_rotation);
+/* Where an agent is; a new one is added. */
+void console_view_place(struct console_view *view, const char *agent, const char *node,
+                        const char *models);
+/* All agents have been placed: those that were not since the last call are gone. */
+void console_view_placed(struct console_view *view);
+void console_view_state(struct console_view *view, const char *agent, const char *state,
+                        uint64_t turns, const char *last_error);
 void console_view_process(struct console_view *view, const char *name, const char *state, int pid);
 void console_view_draw(struct console_view *view, int64_t wall_ms);
