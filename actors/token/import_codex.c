@@ -39,7 +39,7 @@ static int add_login(const json_t *root, const json_t *tokens, bool is_managed, 
              entry->refresh == NULL ? "access_only" : "oauth");
     if (entry->access == NULL && entry->refresh == NULL) {
         import_refuse(entry, "missing_tokens", "the file has a tokens object without tokens: log "
-                      "in with Codex again, or log in here");
+                      "in with Codex again");
     } else if (entry->refresh == NULL) {
         snprintf(entry->why, sizeof(entry->why), "it has no refresh token of its own, so it ends "
                  "with its access token");
@@ -117,7 +117,8 @@ int import_codex(const json_t *root, const char *source, struct import_list *lis
             return -ENOMEM;
         }
         import_refuse(entry, "no_credential", "the file holds no credential: Codex is logged out, "
-                      "or keeps its login in the system's keyring; log in here instead");
+                      "or keeps its login in the system's keyring: set "
+                      "cli_auth_credentials_store = \"file\" in its config.toml, log in again");
     }
     return error;
 }

@@ -266,7 +266,8 @@ static int read_agents(const char *directory, struct import_list *list, char *re
     } else if (list->count == 0) {
         error = -ENOENT;
         snprintf(ret_why, why_size, "no agent in %s/agents has an auth-profiles.json: newer "
-                 "versions of OpenClaw keep logins in a database; log in here instead", directory);
+                 "versions of OpenClaw keep logins in a database; log in with Codex, import that",
+                 directory);
     }
     return error;
 }

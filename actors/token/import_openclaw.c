@@ -57,12 +57,13 @@ static int read_oauth(const json_t *object, struct import_entry *entry)
                       "programs: use an API key");
     } else if (has(object, "oauthRef")) {
         import_refuse(entry, "oauth_ref", "its tokens lie sealed in another file (oauthRef), not "
-                      "in this one: log in here instead");
+                      "in this one: log in with Codex and import that");
     } else if (is_fenced(entry->access) || is_fenced(entry->refresh)) {
         import_refuse(entry, "fence_marker", "OpenClaw was refreshing it and did not finish: its "
-                      "token may be spent; log in here instead");
+                      "token may be spent; log in again and import that");
     } else if (entry->refresh == NULL) {
-        import_refuse(entry, "missing_refresh", "it has no refresh token: log in here instead");
+        import_refuse(entry, "missing_refresh", "it has no refresh token: log in again and "
+                      "import that");
     }
     return 0;
 }
@@ -76,7 +77,7 @@ static int read_static(const json_t *object, const char *key, const char *other,
     snprintf(entry->mode, sizeof(entry->mode), "%s", mode);
     if (has(object, ref) || json_is_object(json_object_get(object, name))) {
         import_refuse(entry, "secret_ref", "it only names its secret (a SecretRef), it does not "
-                      "hold it: give the secret itself with queenright auth login");
+                      "hold it: import a file that has the secret itself");
         return 0;
     }
     entry->access = import_secret(object, name, &error);

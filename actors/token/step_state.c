@@ -166,7 +166,8 @@ const char *profile_remedy(const struct profile *profile)
 {
     switch (profile->state) {
     case PROFILE_NEEDS_LOGIN:
-        return "log in again: `queenright auth login`, or import a fresh login";
+        return "log in again with the program it came from, then queenright auth import "
+               "--take-over PATH";
     case PROFILE_UNSAVED:
         return faults[FAULT_STORE].remedy;
     case PROFILE_REFUSED:

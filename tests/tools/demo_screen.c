@@ -50,7 +50,7 @@ static void login_step(struct screen *screen, int64_t start, int64_t ms)
     screen_set_login(screen, &login);
     login = (struct screen_login){
         .profile = "openai:default", .account = "", .state = "needs_login", .generation = 3,
-        .reason = "invalid_grant; run queenright auth login", .expires_at_ms = start - 1000};
+        .reason = "invalid_grant; log in again", .expires_at_ms = start - 1000};
     screen_set_login(screen, &login);
 }
 
