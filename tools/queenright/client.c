@@ -80,6 +80,10 @@ int client_run(struct link_client *client, const char *to, const struct proto_sc
         return EXIT_CODE_USAGE;
     }
     rc = link_client_call(client, to, message, timeout_ms * 1000000, on_part, arg, &answer);
+    if (rc < 0 && ferror(stdout)) { /* on_part had enough */
+        command_error(NULL, "the output cannot be written");
+        return EXIT_CODE_FAILED;
+    }
     if (rc < 0) {
         command_error(NULL, "%s: %s", link_client_peer(client), strerror(-rc));
         return rc == -ETIMEDOUT ? EXIT_CODE_TEMPORARY : EXIT_CODE_UNAVAILABLE;

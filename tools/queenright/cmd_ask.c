@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ask: one turn, streamed to stdout. chat: one after the other. */
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include "proto/agent.h"
 #include "queenright/client.h"
 #include "queenright/commands.h"
+#include "queenright/output.h"
 #include "queenright/swarms.h"
 
 #define TURN_TIMEOUT_MS 600000
@@ -29,12 +29,10 @@ static int on_delta(void *arg, const struct message *part)
         proto_unpack(&agent_delta_schema, part->body, part->size, &delta) < 0 ||
         delta.text.size == 0)
         return 0;
-    if (fwrite(delta.text.data, 1, delta.text.size, stdout) != delta.text.size ||
-        fflush(stdout) != 0)
-        return -EPIPE; /* nobody reads: the turn goes on in the agent, we stop listening */
+    fwrite(delta.text.data, 1, delta.text.size, stdout);
     stream->any = true;
     stream->last = delta.text.data[delta.text.size - 1];
-    return 0;
+    return output_flush(); /* nobody reads: the turn goes on in the agent, we stop listening */
 }
 
 static json_t *json_of(struct proto_text text)
@@ -72,7 +70,7 @@ static int turn(struct link_client *client, const char *agent, const char *sessi
                         agent_answer, &message);
 
     if (code != 0) {
-        if (stream.any && stream.last != '\n')
+        if (!ferror(stdout) && stream.any && stream.last != '\n')
             putchar('\n');
         return code;
     }

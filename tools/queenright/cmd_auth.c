@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* auth list, token, adopt: questions to the keeper, which is started when none runs. */
 #include <inttypes.h>
+#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,11 +40,13 @@ static const struct column list_columns[] = {
     {"cooling", COLUMN_TEXT},          {"account", COLUMN_TEXT},
     {"why", COLUMN_TEXT},              {"remedy", COLUMN_TEXT},
     {"provider", COLUMN_EXTRA},        {"mode", COLUMN_EXTRA},
-    {"expires_at_ms", COLUMN_EXTRA},   {"refresh_at_ms", COLUMN_EXTRA},
-    {"cooling_until_ms", COLUMN_EXTRA}, {"cooling_model", COLUMN_EXTRA},
-    {"refreshes", COLUMN_EXTRA},       {"waiters", COLUMN_EXTRA},
-    {"grants", COLUMN_EXTRA},          {"aliases", COLUMN_EXTRA},
-    {"origin", COLUMN_EXTRA},          {"rotation", COLUMN_EXTRA},
+    {"expires_at_ms", COLUMN_EXTRA_NUMBER},
+    {"refresh_at_ms", COLUMN_EXTRA_NUMBER},
+    {"cooling_until_ms", COLUMN_EXTRA_NUMBER},
+    {"cooling_model", COLUMN_EXTRA},   {"refreshes", COLUMN_EXTRA_NUMBER},
+    {"waiters", COLUMN_EXTRA_NUMBER},  {"grants", COLUMN_EXTRA_NUMBER},
+    {"aliases", COLUMN_EXTRA},         {"origin", COLUMN_EXTRA},
+    {"rotation", COLUMN_EXTRA},
 };
 
 struct logins {
@@ -191,10 +194,16 @@ static int ask_token(const struct command_call *call, struct link_client *client
                     TOKEN_TIMEOUT_MS, NULL, NULL, token_grant, ret_answer);
 }
 
+static const char *text_of(struct proto_text text)
+{
+    return text.data ? text.data : "";
+}
+
 static int print_grant(const struct command_call *call, const struct message *answer)
 {
     struct token_grant grant;
-    char profile[128], account[128];
+    int code = 0;
+    json_t *object;
 
     if (proto_unpack(&token_grant_schema, answer->body, answer->size, &grant) < 0) {
         command_error(NULL, "the keeper's answer could not be read");
@@ -205,13 +214,16 @@ static int print_grant(const struct command_call *call, const struct message *an
         putchar('\n');
         return 0;
     }
-    copy(grant.profile, profile, sizeof(profile));
-    copy(grant.account, account, sizeof(account));
-    printf("{\"profile\": \"%s\", \"generation\": %" PRIu64 ", \"expires_at_ms\": %" PRId64
-           ", \"account\": \"%s\", \"access_token\": \"%.*s\"}\n",
-           profile, grant.generation, grant.expires_at_ms, account, (int)grant.access.size,
-           grant.access.data);
-    return 0;
+    object = json_pack("{s:s%, s:I, s:I, s:s%, s:s%}", "profile", text_of(grant.profile),
+                       (size_t)grant.profile.size, "generation", (json_int_t)grant.generation,
+                       "expires_at_ms", (json_int_t)grant.expires_at_ms, "account",
+                       text_of(grant.account), (size_t)grant.account.size, "access_token",
+                       text_of(grant.access), (size_t)grant.access.size);
+    if (!object || json_dumpf(object, stdout, 0) < 0)
+        code = EXIT_CODE_FAILED;
+    putchar('\n');
+    json_decref(object);
+    return code;
 }
 
 int cmd_auth_token(struct command_call *call)
@@ -253,6 +265,8 @@ int cmd_auth_adopt(struct command_call *call)
     if (code == 0)
         fprintf(stderr, "this store is ours now; make sure that the one it was copied from is not "
                         "used any more\n");
+    if (code == 0 && call->json)
+        puts("{\"adopted\": true}");
     link_client_close(client);
     return code;
 }

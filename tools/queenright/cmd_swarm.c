@@ -61,7 +61,7 @@ int cmd_down(struct command_call *call)
         code = client_ask(client, "swarm", swarm_down, &question, CLIENT_TIMEOUT_MS, NULL, NULL,
                           done, NULL);
     link_client_close(client);
-    if (code == 0 && gone.fd >= 0 && poll(&gone, 1, DOWN_TIMEOUT_MS) == 0) {
+    if (code == 0 && gone.fd >= 0 && poll(&gone, 1, DOWN_TIMEOUT_MS) != 1) {
         command_error(NULL, "swarm %s has not ended within a minute (pid %d)", name, (int)pid);
         code = EXIT_CODE_FAILED;
     }
@@ -69,6 +69,8 @@ int cmd_down(struct command_call *call)
         close(gone.fd);
     if (code == 0)
         fprintf(stderr, "swarm %s has ended\n", name);
+    if (code == 0 && call->json)
+        printf("{\"swarm\": \"%s\", \"ended\": true}\n", name);
     return code;
 }
 
@@ -255,11 +257,9 @@ int cmd_status(struct command_call *call)
     if (next == 0) {
         next = auth_print_logins(call, keeper, NULL);
         link_client_close(keeper);
-    } else if (call->json) {
-        fputs("[]", stdout);
     }
     if (call->json)
-        fputs("}\n", stdout);
+        fputs(next > EXIT_CODE_SOON ? "[]}\n" : "}\n", stdout);
     free(view);
     return code == EXIT_CODE_FAILED || next == EXIT_CODE_SOON ? (code ? code : next)
                                                               : (next > code ? next : code);

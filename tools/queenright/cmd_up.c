@@ -272,7 +272,10 @@ static int practice_end(struct up *up)
 static int detach(struct up *up)
 {
     char log[PATH_MAX], line[256], file[PATH_MAX];
-    struct process_spec spec = {.args = {"up", file, NULL}, .log_path = log, .own_session = true};
+    const char *duration = command_value(up->call, KEY_FOR);
+    struct process_spec spec = {.args = {"up", file, duration ? "--for" : NULL, duration},
+                                .log_path = log,
+                                .own_session = true};
     int ready_fd, rc = paths_up_log(&up->call->paths, up->config->swarm, log, sizeof(log));
     pid_t pid;
 
@@ -283,7 +286,10 @@ static int detach(struct up *up)
     if (rc == 0)
         rc = process_wait_ready(ready_fd, DETACH_READY_MS, line, sizeof(line));
     if (rc == 0) {
-        printf("swarm %s is up; log: %s\n", up->config->swarm, log);
+        if (up->call->json)
+            printf("{\"swarm\": \"%s\", \"up\": true}\n", up->swarm);
+        else
+            printf("swarm %s is up; log: %s\n", up->swarm, log);
         return 0;
     }
     command_error(NULL, "swarm %s did not come up: %s; see %s", up->config->swarm, strerror(-rc),

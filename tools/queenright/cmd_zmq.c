@@ -39,14 +39,12 @@ static const char *number_cell(struct list *list, size_t i, uint64_t number)
 typedef int (*ask_fn)(struct link_client *client, const struct command_call *call,
                       struct list *list);
 
-/* Asks every process of the chosen swarm. The worst exit code of all. */
-static int ask_all(const struct command_call *call, ask_fn ask, struct list *list)
+/* Asks every process of the swarm. The worst exit code of all. */
+static int ask_all(const struct command_call *call, const struct swarm_view *view, ask_fn ask,
+                   struct list *list)
 {
-    struct swarm_view *view;
-    int worst = swarms_view(call, &view);
+    int worst = 0;
 
-    if (worst != 0)
-        return worst;
     for (size_t i = 0; i < view->process_count; i++) {
         const struct swarm_view_process *process = &view->processes[i];
         struct link_client *client;
@@ -59,7 +57,6 @@ static int ask_all(const struct command_call *call, ask_fn ask, struct list *lis
         if (code > worst)
             worst = code;
     }
-    free(view);
     return worst;
 }
 
@@ -67,10 +64,15 @@ static int list_all(const struct command_call *call, const struct column *column
                     ask_fn ask, const char *empty)
 {
     struct list list = {.output = output_new(columns, count, call->json)};
-    int code = list.output ? ask_all(call, ask, &list) : EXIT_CODE_FAILED;
+    struct swarm_view *view = NULL;
+    int code = list.output ? swarms_view(call, &view) : EXIT_CODE_FAILED;
 
-    if (list.output && code != EXIT_CODE_USAGE && output_print(list.output, empty) < 0)
-        code = EXIT_CODE_FAILED;
+    if (code == 0) {
+        code = ask_all(call, view, ask, &list);
+        if (output_print(list.output, empty) < 0)
+            code = EXIT_CODE_FAILED;
+    }
+    free(view);
     output_free(list.output);
     return code;
 }
@@ -324,7 +326,7 @@ static int on_event(void *arg, const struct message *part)
                (int)event.kind.size, event.kind.data, (int)event.type.size, event.type.data,
                event.size, event.waited_us, (int)event.body.size, event.body.data);
     }
-    return fflush(stdout) == 0 ? 0 : -EPIPE;
+    return output_flush();
 }
 
 int cmd_zmq_tap(struct command_call *call)
@@ -333,13 +335,19 @@ int cmd_zmq_tap(struct command_call *call)
     struct control_tap question = {.bodies = command_value(call, KEY_BODIES) != NULL,
                                    .type = proto_text(type)};
     struct link_client *client;
-    char actor[128];
-    int code = open_actor(call, call->args[0], actor, sizeof(actor), &client);
+    char actor[128], *end = NULL;
+    int code;
 
+    if (limit)
+        question.limit = strtoull(limit, &end, 10);
+    if (limit && (question.limit == 0 || *end != '\0' || *limit == '-')) {
+        command_error("--limit 10", "\"%s\" is not a number of messages", limit);
+        return EXIT_CODE_USAGE;
+    }
+    code = open_actor(call, call->args[0], actor, sizeof(actor), &client);
     if (code != 0)
         return code;
     question.actor = proto_text(actor);
-    question.limit = limit ? strtoull(limit, NULL, 10) : 0;
     code = client_ask(client, "control", control_tap, &question, 86400000, on_event, call, done,
                     NULL);
     link_client_close(client);

@@ -47,7 +47,6 @@ enum command_key {
     KEY_BODIES,
     KEY_TYPE,
     KEY_DRAIN,
-    KEY_ALL,
     KEY_LINGER,
     KEY_FORCE,
     KEY_PROGRAM, /* the first of the practice provider's own options */
@@ -77,10 +76,15 @@ struct command {
     size_t (*more_options)(struct argp_option *ret_options, size_t max);
     bool hidden;   /* of the program's own processes */
     bool no_paths; /* needs no state */
+    bool swarm;    /* about one swarm: takes --swarm */
+    bool no_json;  /* prints text that is meant to stay text */
 };
 
 extern const struct command command_table[]; /* ends with a row without name */
-extern const struct argp_option command_common_options[]; /* that every command takes */
+/* Options of more than one command, each where it means something. Fills at most
+ * COMMAND_COMMON_MAX rows; the last one is empty. */
+#define COMMAND_COMMON_MAX 4
+void command_common_options(const struct command *command, struct argp_option *ret_options);
 
 /* "queenright: WHAT" and, when remedy is not NULL, "  try: REMEDY", on stderr. */
 void command_error(const char *remedy, const char *format, ...)

@@ -12,13 +12,14 @@ static void options_add(struct command_options *options, const struct argp_optio
 
 void command_options(const struct command *command, struct command_options *ret_options)
 {
-    struct argp_option more[COMMAND_KEYS - KEY_PROGRAM + 1] = {{0}};
+    struct argp_option more[COMMAND_KEYS - KEY_PROGRAM + 1] = {{0}}, common[COMMAND_COMMON_MAX];
 
     ret_options->count = 0;
     options_add(ret_options, command->options);
     if (command->more_options && command->more_options(more, COMMAND_KEYS - KEY_PROGRAM) > 0)
         options_add(ret_options, more);
-    options_add(ret_options, command_common_options);
+    command_common_options(command, common);
+    options_add(ret_options, common);
 }
 
 const char *command_second(const struct command *command, const char *first)

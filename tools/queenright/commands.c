@@ -48,12 +48,18 @@ static const struct argp_option keeper_options[] = {
     {0},
 };
 
-const struct argp_option command_common_options[] = {
-    {"json", KEY_JSON, NULL, 0, "Print JSON", -2},
-    {"swarm", KEY_SWARM, "NAME", 0, "Which swarm, when several run", -2},
-    {"ready-fd", KEY_READY_FD, "FD", OPTION_HIDDEN, "", -2},
-    {0},
-};
+void command_common_options(const struct command *command, struct argp_option *ret_options)
+{
+    size_t n = 0;
+
+    if (!command->no_json)
+        ret_options[n++] = (struct argp_option){"json", KEY_JSON, NULL, 0, "Print JSON", -2};
+    if (command->swarm)
+        ret_options[n++] = (struct argp_option){"swarm", KEY_SWARM, "NAME", 0,
+                                                "Which swarm, when several run", -2};
+    ret_options[n++] = (struct argp_option){"ready-fd", KEY_READY_FD, "FD", OPTION_HIDDEN, "", -2};
+    ret_options[n] = (struct argp_option){0};
+}
 
 const struct command command_table[] = {
     {.name = "up", .args = "[FILE]", .args_min = 0, .args_max = 1,
@@ -65,28 +71,28 @@ const struct command command_table[] = {
     {.name = "down", .args = "",
      .help = "Drain and stop the swarm",
      .options = down_options,
-     .run = cmd_down},
+     .run = cmd_down, .swarm = true},
     {.name = "reload", .args = "[FILE]", .args_min = 0, .args_max = 1,
      .help = "Apply a changed config; only what changed restarts",
      .text = "A file with a fault changes nothing. No token is refreshed by a reload.",
-     .run = cmd_reload},
+     .run = cmd_reload, .swarm = true},
     {.name = "status", .args = "",
      .help = "Processes, agents, logins: what is well and what is not",
      .text = "Exits 0 when all is well, 1 when something is broken, 2 when something soon "
              "will be.",
-     .run = cmd_status},
+     .run = cmd_status, .swarm = true},
     {.name = "agents", .args = "",
      .help = "The agents, where they live, what they do",
-     .run = cmd_agents},
+     .run = cmd_agents, .swarm = true},
     {.name = "ask", .args = "AGENT TEXT", .args_min = 2, .args_max = 2,
      .help = "One turn; the answer on stdout as it comes",
      .text = "TEXT \"-\" reads it from stdin.",
      .options = session_options,
-     .run = cmd_ask},
+     .run = cmd_ask, .swarm = true},
     {.name = "chat", .args = "AGENT", .args_min = 1, .args_max = 1,
      .help = "A conversation, a line a turn",
      .options = session_options,
-     .run = cmd_chat},
+     .run = cmd_chat, .swarm = true},
     {.name = "auth import", .args = "PATH", .args_min = 1, .args_max = 1,
      .help = "Take over logins from OpenClaw's or Codex's files",
      .text = "PATH is an auth-profiles.json, a Codex auth.json, or an OpenClaw state "
@@ -116,21 +122,21 @@ const struct command command_table[] = {
      .run = cmd_config_diff, .no_paths = true},
     {.name = "zmq ls", .args = "[PATTERN]", .args_min = 0, .args_max = 1,
      .help = "Every actor of every process",
-     .run = cmd_zmq_ls},
+     .run = cmd_zmq_ls, .swarm = true},
     {.name = "zmq show", .args = "ACTOR", .args_min = 1, .args_max = 1,
      .help = "One actor in depth",
      .text = "ACTOR is a name, or PROCESS/NAME, e.g. b/model.",
-     .run = cmd_zmq_show},
+     .run = cmd_zmq_show, .swarm = true},
     {.name = "zmq tap", .args = "ACTOR", .args_min = 1, .args_max = 1,
      .help = "An actor's messages as they pass",
      .options = tap_options,
-     .run = cmd_zmq_tap},
+     .run = cmd_zmq_tap, .swarm = true},
     {.name = "zmq drops", .args = "[REASON]", .args_min = 0, .args_max = 1,
      .help = "Every message that did not arrive, by reason",
-     .run = cmd_zmq_drops},
+     .run = cmd_zmq_drops, .swarm = true},
     {.name = "zmq links", .args = "[PEER]", .args_min = 0, .args_max = 1,
      .help = "The links between the processes",
-     .run = cmd_zmq_links},
+     .run = cmd_zmq_links, .swarm = true},
     {.name = "practice", .args = "",
      .help = "A practice provider on loopback: strict rotation, a scripted model",
      .text = "It serves until Ctrl-C; /stats has its counters.",
@@ -139,20 +145,20 @@ const struct command command_table[] = {
     {.name = "completion", .args = "SHELL", .args_min = 1, .args_max = 1,
      .help = "Print the completion script for bash, zsh or fish",
      .text = "For bash: source <(queenright completion bash)",
-     .run = cmd_completion, .no_paths = true},
+     .run = cmd_completion, .no_paths = true, .no_json = true},
     {.name = "help", .args = "[COMMAND]", .args_min = 0, .args_max = 2,
      .help = "This list, or one command",
-     .run = cmd_help, .no_paths = true},
+     .run = cmd_help, .no_paths = true, .no_json = true},
     {.name = "manual", .args = "FORMAT", .args_min = 1, .args_max = 1,
      .help = "This reference as a man page (man) or for docs/COMMANDS.md (markdown)",
-     .run = cmd_manual, .hidden = true, .no_paths = true},
+     .run = cmd_manual, .hidden = true, .no_paths = true, .no_json = true},
     {.name = "keeper", .args = "",
      .help = "The process that owns the logins",
      .options = keeper_options,
-     .run = cmd_keeper, .hidden = true},
+     .run = cmd_keeper, .hidden = true, .no_json = true},
     {.name = "node", .args = "",
      .help = "The process that hosts agents",
      .options = node_options,
-     .run = cmd_node, .hidden = true},
+     .run = cmd_node, .hidden = true, .swarm = true, .no_json = true},
     {0},
 };

@@ -55,12 +55,14 @@ static int parse(struct command_call *call, int words, int argc, char **argv)
     struct argp added = {.options = more, .parser = on_option};
     struct argp_child children[3] = {{0}};
     char doc[2048], name[64];
-    struct argp argp = {.options = command_common_options,
+    struct argp_option common[COMMAND_COMMON_MAX];
+    struct argp argp = {.options = common,
                         .parser = on_common,
                         .args_doc = command->args,
                         .doc = doc,
                         .children = children};
 
+    command_common_options(command, common);
     if (command->options)
         children[0] = (struct argp_child){&own, 0, NULL, -1};
     if (command->more_options && command->more_options(more, COMMAND_KEYS - KEY_PROGRAM) > 0)

@@ -67,7 +67,8 @@ static int print_json(const struct output *output)
 
         for (size_t i = 0; i < output->count; i++) {
             const char *cell = output->cells[row * output->count + i];
-            bool number = output->columns[i].kind == COLUMN_NUMBER;
+            bool number = output->columns[i].kind == COLUMN_NUMBER ||
+                          output->columns[i].kind == COLUMN_EXTRA_NUMBER;
 
             json_object_set_new(object, output->columns[i].name,
                                 number ? json_integer(strtoll(cell, NULL, 10))
@@ -79,6 +80,12 @@ static int print_json(const struct output *output)
     putchar('\n');
     json_decref(array);
     return rc;
+}
+
+static bool is_hidden(const struct output *output, size_t column)
+{
+    return output->columns[column].kind == COLUMN_EXTRA ||
+           output->columns[column].kind == COLUMN_EXTRA_NUMBER;
 }
 
 /* Columns on a terminal, not bytes: continuation bytes of UTF-8 take no room. */
@@ -110,12 +117,12 @@ static void print_line(const struct output *output, const int *widths, char *con
     char name[64];
 
     for (size_t i = 0; i < output->count; i++)
-        if (output->columns[i].kind != COLUMN_EXTRA)
+        if (!is_hidden(output, i))
             last = i;
     for (size_t i = 0; i < output->count; i++) {
         const char *text = cells ? cells[i] : name;
 
-        if (output->columns[i].kind == COLUMN_EXTRA)
+        if (is_hidden(output, i))
             continue;
         snprintf(name, sizeof(name), "%s", output->columns[i].name);
         for (char *c = name; !cells && *c; c++)
@@ -150,6 +157,11 @@ int output_print(struct output *output, const char *empty)
     for (size_t row = 0; row < output->rows; row++)
         print_line(output, widths, &output->cells[row * output->count]);
     return 0;
+}
+
+int output_flush(void)
+{
+    return fflush(stdout) != 0 || ferror(stdout) ? -EIO : 0;
 }
 
 const char *output_number(char ret_text[24], uint64_t number)

@@ -10,7 +10,8 @@
 enum column_kind {
     COLUMN_TEXT,
     COLUMN_NUMBER, /* right-aligned; a JSON number */
-    COLUMN_EXTRA   /* text that only JSON shows */
+    COLUMN_EXTRA,  /* text that only JSON shows */
+    COLUMN_EXTRA_NUMBER
 };
 
 struct column {
@@ -26,6 +27,9 @@ void output_free(struct output *output);
 void output_row(struct output *output, const char *const *cells);
 /* 0, or -ENOMEM for a row that was lost. `empty` is said to people when there are no rows. */
 int output_print(struct output *output, const char *empty);
+
+/* For what is printed as it comes: what stdout holds goes out now. 0, or -EIO. */
+int output_flush(void);
 
 /* A number as text, in one of the caller's buffers. */
 const char *output_number(char ret_text[24], uint64_t number);

@@ -136,7 +136,9 @@ int paths_init(struct paths *ret_paths, char *ret_why, size_t size)
     int rc = choose_state(wanted, sizeof(wanted));
 
     if (rc < 0) {
-        snprintf(ret_why, size, "no place for state: set QUEENRIGHT_STATE or HOME");
+        snprintf(ret_why, size, rc == -ENAMETOOLONG
+                                    ? "no place for state: the path is too long"
+                                    : "no place for state: set QUEENRIGHT_STATE or HOME");
         return rc;
     }
     rc = closed_directory(wanted, ret_why, size);
