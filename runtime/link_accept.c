@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define HASH_FUNCTION(key, size, hash) HASH_FNV(key, size, hash) /* the default's switch warns */
 #include <uthash.h>
 
 #include "link_socket.h"

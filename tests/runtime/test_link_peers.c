@@ -98,6 +98,7 @@ static void a_peer_that_stands_still_makes_its_senders_busy(void **state)
         error = runtime_post(fixture->home, echo, message);
     }
     assert_int_equal(error, -EAGAIN);
+    assert_true(sent < 10000); /* the bound of messages, well below that of bytes */
     print_message("busy after %u messages\n", sent);
     kill(pid, SIGCONT);
     for (int i = 0; i < 100 && error != 0; i++) {
@@ -125,6 +126,19 @@ static void a_hung_up_link_stays_down(void **state)
     assert_state(fixture->b, "home", "up");
     assert_echo(fixture->b, "home");
     assert_echo(fixture->home, "b");
+}
+
+static void another_name_at_the_address_is_not_taken_for_the_peer(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->home = link_test_runtime("home", PEER_NODE);
+    fixture->b = link_test_runtime("b", PEER_NODE);
+    assert_int_equal(link_listen(fixture->b, fixture->other), 0);
+    assert_int_equal(link_dial(fixture->home, "atlas", fixture->other), 0);
+    assert_state(fixture->home, "atlas", "down");
+    assert_int_equal(
+        status_of(ask(fixture->home, "atlas", "echo", text_message(TEST_ECHO, "x"), SECOND)),
+        STATUS_PEER_DOWN);
 }
 
 static void both_dialling_each_other_end_with_one_link(void **state)
@@ -176,6 +190,7 @@ int main(void)
         LINK_TEST(a_process_that_ends_in_order_loses_no_answer),
         LINK_TEST(a_peer_that_stands_still_makes_its_senders_busy),
         LINK_TEST(a_hung_up_link_stays_down),
+        LINK_TEST(another_name_at_the_address_is_not_taken_for_the_peer),
         LINK_TEST(both_dialling_each_other_end_with_one_link),
         LINK_TEST(an_idle_link_uses_no_cpu),
     };
