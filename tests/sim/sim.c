@@ -7,7 +7,7 @@
  *     sim --soak                   a million
  *     sim --list FILE              those of a file: a seed a line, then its options
  *     --without A,B --most N --agents N    cut kinds of fault, all but the first N faults, agents
- *     --trace --digests            print the history; print each digest
+ *     --trace --digests --quick    print the history; print each digest; cut nothing down
  *
  * Each history runs in a child, so that one that ends in an assertion or hangs is a finding like
  * any other. One that fails is cut down: fewer kinds of fault, fewer faults, fewer agents, as long
@@ -41,7 +41,7 @@ struct plan {
     uint64_t seeds;  /* how many; 0: until the time is over */
     double seconds;
     const char *list;
-    bool digests;
+    bool digests, quick;
 };
 
 static double now_s(void)
@@ -193,13 +193,13 @@ static void print_command(const char *program, const struct sim_options *options
     printf("\n");
 }
 
-static void report_failure(struct shared *shared, const char *program)
+static void report_failure(struct shared *shared, const char *program, bool quick)
 {
     struct sim_options options = shared->now;
 
     printf("seed %llu: %s\n", (unsigned long long)options.seed, shared->failure);
     print_command(program, &options);
-    if (options.trace)
+    if (quick || options.trace)
         return;
     shrink_agents(shared, &options);
     shrink_kinds(shared, &options);
@@ -240,7 +240,8 @@ static bool report(const struct sim_totals *totals, double seconds, bool counter
 static int usage(const char *program)
 {
     fprintf(stderr, "usage: %s [--seed N] [--seeds N | --seconds S | --soak | --list FILE]\n"
-                    "       [--without KIND,...] [--most N] [--agents N] [--trace] [--digests]\n",
+                    "       [--without KIND,...] [--most N] [--agents N] [--trace]\n"
+                    "       [--digests] [--quick]\n",
             program);
     return 64;
 }
@@ -272,6 +273,8 @@ static int read_option(struct plan *plan, const char *name, const char *value)
         return plan->options.trace = true, 1; /* one history: nothing is cut down */
     if (strcmp(name, "--digests") == 0)
         return plan->digests = true, 1;
+    if (strcmp(name, "--quick") == 0)
+        return plan->quick = true, 1;
     if (strcmp(name, "--soak") == 0)
         return plan->seeds = 1000000, 1;
     if (value == NULL)
@@ -352,7 +355,7 @@ int main(int argc, char **argv)
     if (plan.seeds == 0 && plan.seconds <= 0)
         plan.seeds = 1;
     if (!in_child(shared, &plan, false)) {
-        report_failure(shared, argv[0]);
+        report_failure(shared, argv[0], plan.quick);
         return 1;
     }
     if (!report(&shared->totals, now_s() - start_s, shared->totals.seeds >= CAMPAIGN_MIN))

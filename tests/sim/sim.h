@@ -303,7 +303,7 @@ void operator_gone(struct sim *sim); /* with the keeper */
 struct node {
     struct runtime *runtime; /* NULL: down */
     struct machine *machine;
-    char name[8], config[32];
+    char name[16], config[32];
     unsigned boots;
 };
 
