@@ -96,11 +96,13 @@ static void take_rule(void *sink, const struct provider_rule *rule, const char *
     struct store_job *job = sink;
     struct store_rule *rules;
 
-    if (job->rule_count >= STORE_RULES_MAX)
+    rules = job->rule_count < STORE_RULES_MAX
+                ? reallocarray(job->rules, job->rule_count + 1, sizeof(*rules))
+                : NULL;
+    if (rules == NULL) { /* said: else its logins would only seem to have no provider */
+        snprintf(job->why, sizeof(job->why), "no room for the rule of provider %s", rule->id);
         return;
-    rules = reallocarray(job->rules, job->rule_count + 1, sizeof(*rules));
-    if (rules == NULL)
-        return;
+    }
     job->rules = rules;
     memset(&rules[job->rule_count], 0, sizeof(rules[0])); /* they are compared as a whole */
     rules[job->rule_count].rule = *rule;
@@ -122,8 +124,10 @@ static int load_rules(struct store_state *state, struct store_job *job)
         digest(state->config.store, job, job->credential.refresh);
     if (job->text == NULL || job->text[0] == '\0' || state->config.load_rules == NULL)
         return 0;
-    return state->config.load_rules(state->config.arg, job->text, take_rule, job, job->why,
-                                    sizeof(job->why));
+    job->why[0] = '\0';
+    int error = state->config.load_rules(state->config.arg, job->text, take_rule, job, job->why,
+                                         sizeof(job->why));
+    return error == 0 && job->why[0] != '\0' ? -ENOMEM : error;
 }
 
 /* ---- one job -------------------------------------------------------------------------------- */

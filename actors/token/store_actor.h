@@ -17,7 +17,7 @@
 #include "token/token.h"
 
 #define STORE_JOB_TYPE 0x01f0u   /* in-process only; body: struct store_job * */
-#define STORE_RULES_MAX 64
+#define STORE_RULES_MAX 256 /* above what one config may name */
 
 enum store_job_kind {
     JOB_RESERVE,
