@@ -79,5 +79,8 @@ function(queenright_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 60)
   endif()
+  if(QUEENRIGHT_SANITIZE)
+    math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 5") # what a sanitizer costs at most
+  endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
 endfunction()
