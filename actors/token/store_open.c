@@ -314,13 +314,16 @@ static int make_identity(struct store_file *store)
 {
     size_t records = 0;
     int error = store->disk->list(store->disk, store->dir_fd, &records, count_record);
-    if (error == 0 && records > 0) {
+    if (error < 0) {
+        return store_fail(store, error, "cannot list %s/" DIR_NAME, store->state_dir);
+    }
+    if (records > 0) {
         return store_fail(store, -ENOENT, "%s/" DIR_NAME "/store is missing, and %zu credentials "
                           "are sealed for it: put it back from a backup", store->state_dir,
                           records);
     }
     randombytes_buf(store->store_id, sizeof(store->store_id));
-    error = error < 0 ? error : store_write_identity(store);
+    error = store_write_identity(store);
     return error < 0 ? error : STORE_FRESH;
 }
 

@@ -395,6 +395,17 @@ static int load_record(struct recovery *recovery, const char *name)
     return 0;
 }
 
+static int list_names(struct recovery *recovery)
+{
+    struct store_file *store = recovery->store;
+    recovery->listing.count = 0;
+    int error = store->disk->list(store->disk, store->dir_fd, &recovery->listing, note_name);
+    if (error < 0) {
+        return store_fail(store, error, "cannot list %s/credentials", store->state_dir);
+    }
+    return recovery->listing.failed ? -ENOMEM : 0;
+}
+
 int store_load(struct store_port *port, void *arg, void (*each)(void *arg, struct stored *stored),
                void (*bad)(void *arg, const char *file, const char *why))
 {
@@ -402,20 +413,9 @@ int store_load(struct store_port *port, void *arg, void (*each)(void *arg, struc
     struct recovery recovery = {.store = store, .arg = arg, .each = each, .bad = bad};
     store->why[0] = '\0';
     int error = store_sync_dir(store);
-    if (error < 0) {
-        return error;
-    }
-    error = store->disk->list(store->disk, store->dir_fd, &recovery.listing, note_name);
-    if (error < 0) {
-        store_fail(store, error, "cannot list %s/credentials", store->state_dir);
-    } else if (recovery.listing.failed) {
-        error = -ENOMEM;
-    }
+    error = error < 0 ? error : list_names(&recovery);
     error = error < 0 ? error : finish_all_next(&recovery);
-    if (error == 0) { /* the renames changed the names */
-        recovery.listing.count = 0;
-        error = store->disk->list(store->disk, store->dir_fd, &recovery.listing, note_name);
-    }
+    error = error < 0 ? error : list_names(&recovery); /* the renames changed the names */
     for (size_t i = 0; error == 0 && i < recovery.listing.count; i++) {
         if (ends_with(recovery.listing.files[i].name, ".record")) {
             error = load_record(&recovery, recovery.listing.files[i].name);

@@ -14,6 +14,7 @@
 #define NS_PER_MS 1000000ull
 #define PROFILE "lab:atlas"
 #define TURNS_MAX 400
+#define TURNS_OF_A_BROKEN_DISK 40
 #define PENDING_MAX 16
 
 struct pending {
@@ -54,6 +55,13 @@ __attribute__((format(printf, 2, 3))) static void violate(struct rig *rig, const
     va_end(list);
 }
 
+static void outside(struct rig *rig, bool is)
+{
+    if (rig->life->outside != NULL) {
+        rig->life->outside(rig->life->arg, is);
+    }
+}
+
 static void point(struct rig *rig, const char *where)
 {
     if (rig->life->at_point != NULL) {
@@ -78,6 +86,22 @@ void crash_world_deinit(struct crash_world *world)
 {
     disk_model_free(world->disk);
     world->disk = NULL;
+}
+
+void crash_world_crashed(struct crash_world *world)
+{
+    const struct crash_server *server = &world->server;
+    world->crashes++;
+    world->wall_ms += 1000;
+    world->now_ns += 1000 * NS_PER_MS;
+    for (unsigned i = 1; i <= server->count; i++) {
+        if (server->tokens[i].spent && !server->tokens[i].kept) {
+            world->answer_lost = true;
+        }
+    }
+    if (server->late != 0) { /* if that is answered, nobody is there to hear it */
+        world->answer_lost = true;
+    }
 }
 
 /* ---- events --------------------------------------------------------------------------------- */
@@ -173,7 +197,9 @@ static void exchange(struct rig *rig, const struct token_action *action)
         world->server.late = 0;
     }
     struct secret *body = NULL;
+    outside(rig, true);
     uint32_t status = crash_server_spend(&world->server, number, world->wall_ms, &body);
+    outside(rig, false);
     point(rig, "the server has answered");
     struct pending *pending = pend(rig, EVENT_EXCHANGED, action, 0);
     pending->end = EXCHANGE_ANSWERED;
@@ -301,6 +327,7 @@ static void grant(struct rig *rig, const struct token_action *action)
                 (unsigned long long)world->published);
     }
     crash_server_used(&world->server, crash_token_number(profile->credential.access));
+    world->used_unsaved = world->used_unsaved || profile->unsaved;
     if (profile->credential.generation > world->published && !profile->unsaved) {
         world->published = profile->credential.generation;
         point(rig, "a newer token was handed out");
@@ -447,7 +474,8 @@ static void check_end(struct rig *rig, const struct profile *profile)
     unsigned number = crash_token_number(profile->credential.refresh);
     enum rotation rule = world->server.rule;
     bool may_be_lost = world->answer_lost &&
-                       (rule == ROTATION_STRICT || (rule == ROTATION_GRACE && world->slept));
+                       (rule == ROTATION_STRICT || (rule == ROTATION_GRACE && world->slept) ||
+                        (rule == ROTATION_TWO_PHASE && world->used_unsaved));
     crash_server_pass(&world->server, world->wall_ms);
     if (profile->credential.generation < world->published) {
         violate(rig, "generation %llu is what is left, %llu was handed out",
@@ -470,18 +498,20 @@ static void check_end(struct rig *rig, const struct profile *profile)
 
 static void live(struct rig *rig)
 {
-    unsigned turns = 0;
+    unsigned turns = rig->life->may_fail ? TURNS_OF_A_BROKEN_DISK : TURNS_MAX;
     struct profile *profile = token_step_find(&rig->step, PROFILE);
     if (profile == NULL) {
         return;
     }
     ask(rig, 2, profile->credential.generation < rig->world->goal);
-    while (!at_rest(rig, profile) && turns++ < TURNS_MAX && pass_time(rig, profile)) {
+    while (!at_rest(rig, profile) && turns-- > 0 && pass_time(rig, profile)) {
     }
     if (at_rest(rig, profile)) {
         point(rig, "all is at rest");
         ask(rig, 3, false);
         check_end(rig, profile);
+    } else if (profile->unsaved && !rig->life->granted) {
+        violate(rig, "a rotated token is held back because it cannot be saved");
     } else if (!rig->life->may_fail) {
         violate(rig, "it hangs in phase %d, %s", (int)profile->phase, profile->fault_text);
     }
@@ -492,19 +522,23 @@ static void start(struct rig *rig)
 {
     struct token_event event;
     int notes = rig->store->open(rig->store);
-    rig->life->opened = notes >= 0;
     if (notes < 0) {
+        snprintf(rig->life->sentence, sizeof(rig->life->sentence), "%s",
+                 rig->store->why(rig->store));
         if (!rig->life->may_fail) {
             violate(rig, "the store does not open: %s", rig->store->why(rig->store));
         }
         return;
     }
     if (rig->store->load(rig->store, rig, on_loaded, ignore_bad) != 0) {
+        snprintf(rig->life->sentence, sizeof(rig->life->sentence), "%s",
+                 rig->store->why(rig->store));
         if (!rig->life->may_fail) {
             violate(rig, "the store does not load: %s", rig->store->why(rig->store));
         }
         return;
     }
+    rig->life->opened = true;
     event = event_of(rig, EVENT_READY);
     event.notes = (unsigned)notes;
     token_step_run(&rig->step, &event);
@@ -532,11 +566,15 @@ void crash_life_run(struct crash_life *life)
     rig->rule.grace_seconds = CRASH_GRACE_SECONDS;
     token_step_init(&rig->step, &tunables, on_action, rig);
     rig->store = store_file_new(&(struct store_file_options){
-        .state_dir = "/queenright", .disk = &world->disk->port, .memory = life->memory});
+        .state_dir = life->state_dir != NULL ? life->state_dir : "/queenright",
+        .disk = life->disk != NULL ? life->disk : &world->disk->port});
     if (rig->store != NULL) {
         start(rig);
         life->at_point = NULL;
-        world->disk->changed = NULL;
+        if (world->disk != NULL) {
+            world->disk->changed = NULL;
+            world->disk->fail_at = 0;
+        }
         rig->store->close(rig->store);
     }
     for (unsigned i = 0; i < rig->pending_count; i++) {

@@ -23,6 +23,7 @@ struct crash_world {
     uint8_t boots;      /* of the machine */
     bool imported;      /* the person was told that the login is stored */
     bool answer_lost;   /* a crash came after a rotation and before its answer was durable */
+    bool used_unsaved;  /* a token was in use that no call could save: promise 5 */
     bool slept;         /* longer than the grace window, over a crash */
     uint64_t goal;      /* generation that is asked for; older ones are to be refreshed */
     uint64_t published; /* highest generation handed out */
@@ -31,15 +32,21 @@ struct crash_world {
     const char *where;   /* the last crash came */
 };
 
+/* What a crash makes of it, but for the disk. */
+void crash_world_crashed(struct crash_world *world);
+
 struct crash_life {
     struct crash_world *world;
     void *arg;
     void (*at_point)(void *arg, const char *where); /* or NULL */
-    const struct secret_memory *memory;             /* NULL: the default */
+    const struct disk_port *disk; /* NULL: the world's model */
+    const char *state_dir;        /* NULL: a place on the model */
+    void (*outside)(void *arg, bool is); /* around what is no part of the keeper; or NULL */
     bool may_fail; /* calls fail: a store that does not open, or refuses, is no violation */
 
     /* Outcome. */
-    bool opened;
+    bool opened;             /* and loaded */
+    char sentence[CRASH_WHY_MAX]; /* the store's own, when it did not open */
     bool granted; /* somebody got a token */
     enum profile_state state;
     char why[CRASH_WHY_MAX]; /* what is against the promises; empty: nothing */

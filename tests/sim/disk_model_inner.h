@@ -5,7 +5,7 @@
 #include "disk_model.h"
 
 #define MODEL_SECTOR 512
-#define MODEL_VERSIONS 8
+#define MODEL_VERSIONS 24
 #define MODEL_ENTRIES 64
 
 /* Bytes of a file at one time; never changed. Zeros follow `used` up to `size`. */

@@ -23,19 +23,7 @@
 
 /* ---- linked in place of libsodium's (see CMakeLists.txt) ------------------------------------ */
 
-void *__wrap_sodium_malloc(size_t size);
-void __wrap_sodium_free(void *pointer);
 void __wrap_randombytes_buf(void *bytes, size_t size);
-
-void *__wrap_sodium_malloc(size_t size)
-{
-    return malloc(size);
-}
-
-void __wrap_sodium_free(void *pointer)
-{
-    free(pointer);
-}
 
 void __wrap_randombytes_buf(void *bytes, size_t size)
 {
@@ -110,7 +98,7 @@ static void *grow(void *list, size_t count, size_t size)
 static void world_hash(const struct crash_world *world, uint64_t ret_hash[2])
 {
     const uint64_t facts[] = {world->now_ns, (uint64_t)world->wall_ms, world->boots,
-                              world->imported, world->answer_lost, world->slept,
+                              world->imported, world->answer_lost, world->slept, world->used_unsaved,
                               world->published};
     disk_model_hash(world->disk, ret_hash);
     const uint8_t *bytes = (const uint8_t *)&world->server;
@@ -149,19 +137,9 @@ static void keep(struct exploration *exploration, struct crash_world *world, con
 static struct crash_world after_crash(const struct crash_world *world, const char *where)
 {
     struct crash_world after = *world;
-    after.crashes++;
+    crash_world_crashed(&after);
     after.parent = world->id;
     after.where = where;
-    after.wall_ms += 1000;
-    after.now_ns += 1000000000ull;
-    for (unsigned i = 1; i <= after.server.count; i++) {
-        if (after.server.tokens[i].spent && !after.server.tokens[i].kept) {
-            after.answer_lost = true;
-        }
-    }
-    if (after.server.late != 0) { /* if that is answered, nobody is there to hear it */
-        after.answer_lost = true;
-    }
     return after;
 }
 
