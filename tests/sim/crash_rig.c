@@ -559,6 +559,7 @@ void crash_life_run(struct crash_life *life)
     assert(rig != NULL);
     rig->life = life;
     rig->world = world;
+    outside(rig, false);
     memset(rig->boot_id, world->boots + 1, sizeof(rig->boot_id));
     snprintf(rig->rule.id, sizeof(rig->rule.id), "lab");
     snprintf(rig->rule.expiry, sizeof(rig->rule.expiry), "expires_in");
@@ -577,6 +578,7 @@ void crash_life_run(struct crash_life *life)
         }
         rig->store->close(rig->store);
     }
+    outside(rig, true);
     for (unsigned i = 0; i < rig->pending_count; i++) {
         secret_free(rig->pending[i].body);
         credential_deinit(&rig->pending[i].credential);

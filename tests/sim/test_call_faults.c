@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The k-th call to the disk fails, for every k: once, as a fault does, and from there on, as a broken
+/* The k-th call to the disk fails, for every k: once, as a fault does, and for ever, as a broken
  * or full disk does; with each error that a file system knows, and with writes that end early.
  *
  * Three lives are tried: the one that imports the login and refreshes it, one that refreshes, and

@@ -98,8 +98,8 @@ static void *grow(void *list, size_t count, size_t size)
 static void world_hash(const struct crash_world *world, uint64_t ret_hash[2])
 {
     const uint64_t facts[] = {world->now_ns, (uint64_t)world->wall_ms, world->boots,
-                              world->imported, world->answer_lost, world->slept, world->used_unsaved,
-                              world->published};
+                              world->imported, world->answer_lost, world->slept,
+                              world->used_unsaved, world->published};
     disk_model_hash(world->disk, ret_hash);
     const uint8_t *bytes = (const uint8_t *)&world->server;
     for (size_t i = 0; i < sizeof(world->server); i++) {
