@@ -146,6 +146,10 @@ int store_audit_open(struct store_file *store)
         error = disk_write_all(store->disk, store->audit_fd, "\n", 1, (off_t)store->audit_size);
         store->audit_size++;
     }
+    if (error < 0 && store->audit_fd >= 0) { /* nothing is appended to a line that has no end */
+        store->disk->close(store->disk, store->audit_fd);
+        store->audit_fd = -1;
+    }
     return error;
 }
 
@@ -194,7 +198,7 @@ int store_audit(struct store_port *port, const char *line)
     int error = 0;
     store->why[0] = '\0';
     if (store->audit_fd < 0 || store->audit_size >= store->audit_rotate_bytes) {
-        error = store->audit_fd < 0 ? open_log(store) : rotate(store);
+        error = store->audit_fd < 0 ? store_audit_open(store) : rotate(store);
         if (error < 0) {
             return error;
         }

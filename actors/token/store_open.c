@@ -180,8 +180,8 @@ static int take_lock(struct store_file *store)
     char self[LOCK_TEXT_SIZE - 1];
     disk->self(disk, self, sizeof(self));
     memcpy(text, self, strlen(self));
-    error = disk_write_all(disk, fd, text, sizeof(text), 0); /* for people; need not last */
-    return error < 0 ? store_fail(store, error, "cannot write the lock file") : 0;
+    disk_write_all(disk, fd, text, sizeof(text), 0); /* for people; a full disk may refuse it */
+    return 0;
 }
 
 /* ---- key ---- */
@@ -360,6 +360,9 @@ int store_open_all(struct store_file *store)
     error = error < 0 ? error : take_key(store);
     int notes = error < 0 ? error : check_identity(store);
     error = notes < 0 ? notes : store_audit_open(store);
+    if (error == -ENOSPC || error == -EDQUOT) {
+        error = 0; /* tokens are served from a full disk, too; each line tries again */
+    }
     if (error < 0) {
         store_close_all(store);
         return error;

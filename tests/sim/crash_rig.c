@@ -344,6 +344,7 @@ static void on_action(void *arg, const struct token_action *action)
              store->reserve(store, action->credential, action->attempt));
         break;
     case ACTION_EXCHANGE:
+        rig->world->disk->full = rig->world->fills || rig->world->disk->full;
         pend(rig, EVENT_GATE, action, 0);
         break;
     case ACTION_WRITE_INTENT:
@@ -496,15 +497,28 @@ static void check_end(struct rig *rig, const struct profile *profile)
     }
 }
 
+static void live_on(struct rig *rig, struct profile *profile)
+{
+    bool broken = rig->life->may_fail || rig->world->fills;
+    unsigned turns = broken ? TURNS_OF_A_BROKEN_DISK : TURNS_MAX;
+    while (!at_rest(rig, profile) && turns-- > 0 && pass_time(rig, profile)) {
+    }
+}
+
 static void live(struct rig *rig)
 {
-    unsigned turns = rig->life->may_fail ? TURNS_OF_A_BROKEN_DISK : TURNS_MAX;
     struct profile *profile = token_step_find(&rig->step, PROFILE);
     if (profile == NULL) {
         return;
     }
     ask(rig, 2, profile->credential.generation < rig->world->goal);
-    while (!at_rest(rig, profile) && turns-- > 0 && pass_time(rig, profile)) {
+    live_on(rig, profile);
+    if (!at_rest(rig, profile) && rig->world->fills) { /* somebody makes room */
+        if (profile->unsaved && !rig->life->granted) {
+            violate(rig, "a full disk holds a rotated token back");
+        }
+        rig->world->fills = rig->world->disk->full = false;
+        live_on(rig, profile);
     }
     if (at_rest(rig, profile)) {
         point(rig, "all is at rest");

@@ -99,7 +99,8 @@ static void world_hash(const struct crash_world *world, uint64_t ret_hash[2])
 {
     const uint64_t facts[] = {world->now_ns, (uint64_t)world->wall_ms, world->boots,
                               world->imported, world->answer_lost, world->slept,
-                              world->used_unsaved, world->published};
+                              world->used_unsaved, world->fills, world->disk->full,
+                              world->published};
     disk_model_hash(world->disk, ret_hash);
     const uint8_t *bytes = (const uint8_t *)&world->server;
     for (size_t i = 0; i < sizeof(world->server); i++) {
@@ -229,7 +230,7 @@ struct plan {
     unsigned crashes;
     enum disk_bug bug;
     bool empty; /* begins before the first login */
-    bool full, copy_on_write; /* as soon as a reservation is made */
+    bool fills, copy_on_write; /* see crash_rig.h, disk_model.h */
 };
 
 /* A world with a login at rest in it, all of it durable. */
@@ -247,7 +248,7 @@ static void prepare(struct crash_world *world, const struct plan *plan, struct m
         world->goal = world->published + 1;
     }
     world->disk->bug = plan->bug;
-    world->disk->full = plan->full;
+    world->fills = plan->fills;
     world->disk->copy_on_write = plan->copy_on_write;
 }
 
@@ -305,6 +306,13 @@ static void no_crashes_cost_the_first_login(void **state)
     must_hold(state, "first login", (struct plan){.rule = ROTATION_TWO_PHASE, .empty = true});
 }
 
+static void a_disk_that_fills_after_the_reservation_costs_no_login(void **state)
+{
+    must_hold(state, "full", (struct plan){.rule = ROTATION_TWO_PHASE, .fills = true});
+    must_hold(state, "full, copy on write",
+              (struct plan){.rule = ROTATION_TWO_PHASE, .fills = true, .copy_on_write = true});
+}
+
 static void must_fail(const char *name, enum disk_bug bug)
 {
     struct exploration done;
@@ -348,6 +356,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(crashes_cost_a_strict_login_only_before_the_answer_is_durable,
                                   &crashes),
         cmocka_unit_test_prestate(no_crashes_cost_the_first_login, &crashes),
+        cmocka_unit_test_prestate(a_disk_that_fills_after_the_reservation_costs_no_login,
+                                  &crashes),
         cmocka_unit_test(a_file_that_is_not_synced_is_caught),
         cmocka_unit_test(a_directory_that_is_not_synced_is_caught),
         cmocka_unit_test(files_made_after_the_answer_are_caught),
