@@ -10,7 +10,7 @@
  * connection's end, an error event, bytes that are no JSON - leaves a fault. */
 #pragma once
 
-#include "buffer.h"
+#include "actors/buffer.h"
 #include "fault.h"
 #include "sse.h"
 

@@ -11,7 +11,7 @@
  * Only what is incomplete is kept: a line that arrives whole is read where it stands. */
 #pragma once
 
-#include "buffer.h"
+#include "actors/buffer.h"
 
 #include <stdbool.h>
 #include <stdint.h>

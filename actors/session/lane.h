@@ -14,9 +14,9 @@
  *     CLOSING   the `answer` entry to be on disk, then the asker to take what was streamed */
 #pragma once
 
+#include "actors/buffer.h"
 #include "history.h"
 #include "item.h"
-#include "pile.h"
 #include "proto/agent.h"
 #include "proto/model.h"
 #include "proto/system.h"
@@ -72,8 +72,8 @@ struct turn {
     unsigned rounds;     /* of tools, done */
     json_t *items;       /* conversation items of this turn, the user's first */
     size_t fresh;        /* where the items of the last model answer begin */
-    struct pile text;    /* visible text so far */
-    struct pile pending; /* streamed text that waits for the asker's credit */
+    struct buffer text;    /* visible text so far */
+    struct buffer pending; /* streamed text that waits for the asker's credit */
     bool starved;        /* the asker has no credit; it will be said when it has */
     size_t streamed;     /* bytes of this model answer's text that came as deltas */
     uint32_t owed;       /* credit the model gets when `pending` is gone */

@@ -10,6 +10,7 @@
  * model is given none either, so that a slow reader slows the model, not our memory. An asker that
  * gave no credit at the start does not stream. */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +28,8 @@ void turn_free(struct turn *turn)
         return;
     item_free(turn->item);
     json_decref(turn->items);
-    pile_deinit(&turn->text);
-    pile_deinit(&turn->pending);
+    buffer_deinit(&turn->text);
+    buffer_deinit(&turn->pending);
     tool_calls_free(turn->calls, turn->call_count);
     free(turn->model);
     free(turn->profile);
@@ -187,7 +188,7 @@ void turn_opened(struct lane *lane, struct context *context)
 /* What is piled up, as one delta. False: the asker has no credit, it stays piled up. */
 static bool send_pending(struct turn *turn, struct context *context)
 {
-    const struct agent_delta delta = {.text = {turn->pending.text, (uint32_t)turn->pending.size}};
+    const struct agent_delta delta = {.text = {turn->pending.bytes, (uint32_t)turn->pending.size}};
     struct message *part;
 
     if (turn->item->request.n && turn->pending.size > 0) {
@@ -199,7 +200,7 @@ static bool send_pending(struct turn *turn, struct context *context)
         if (turn->starved)
             return false;
     }
-    pile_clear(&turn->pending);
+    turn->pending.size = 0;
     return true;
 }
 
@@ -226,8 +227,8 @@ static void stream(struct turn *turn, const char *text, size_t size)
     if (size == 0)
         return;
     if (turn->streamed == 0)
-        pile_add(&turn->pending, gap(turn), strlen(gap(turn)));
-    pile_add(&turn->pending, text, size);
+        buffer_append(&turn->pending, gap(turn), strlen(gap(turn)), SIZE_MAX);
+    buffer_append(&turn->pending, text, size, SIZE_MAX);
     turn->streamed += size;
 }
 
@@ -275,8 +276,8 @@ static void take_answer(struct lane *lane, struct context *context,
         stream(turn, answer->text.data + turn->streamed, answer->text.size - turn->streamed);
     flush(lane, context);
     if (answer->text.size > 0) {
-        pile_add(&turn->text, gap(turn), strlen(gap(turn)));
-        pile_add(&turn->text, answer->text.data, answer->text.size);
+        buffer_append(&turn->text, gap(turn), strlen(gap(turn)), SIZE_MAX);
+        buffer_append(&turn->text, answer->text.data, answer->text.size, SIZE_MAX);
     }
     keep(&turn->model, answer->model);
     keep(&turn->profile, answer->profile);
@@ -319,7 +320,7 @@ static void close_turn(struct lane *lane, struct context *context)
     struct turn *turn = lane->turn;
     json_t *items = fresh_items(turn);
     const struct turn_result result = {
-        .text = or_empty(turn->text.text),
+        .text = or_empty(turn->text.bytes),
         .model = or_empty(turn->model),
         .profile = or_empty(turn->profile),
         .note = or_empty(turn->note),
@@ -479,7 +480,7 @@ static struct message *make_answer(const struct turn *turn)
              or_empty(turn->unsaved), turn->unsaved && turn->note ? "; " : "",
              or_empty(turn->note));
     const struct agent_answer answer = {
-        .text = proto_text(turn->text.text),
+        .text = proto_text(turn->text.bytes),
         .model = proto_text(turn->model),
         .profile = proto_text(turn->profile),
         .turn = turn->number,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "buffer.h"
+#include "actors/buffer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,9 +12,9 @@ int buffer_append(struct buffer *buffer, const void *bytes, size_t size, size_t 
     if (size == 0)
         return 0;
     size_t wanted = buffer->size + size;
-    if (wanted > buffer->capacity) {
+    if (wanted >= buffer->capacity) {
         size_t capacity = buffer->capacity ? buffer->capacity : 64;
-        while (capacity < wanted)
+        while (capacity <= wanted)
             capacity *= 2;
         char *grown = realloc(buffer->bytes, capacity);
         if (!grown)
@@ -24,6 +24,7 @@ int buffer_append(struct buffer *buffer, const void *bytes, size_t size, size_t 
     }
     memcpy(buffer->bytes + buffer->size, bytes, size);
     buffer->size = wanted;
+    buffer->bytes[wanted] = 0;
     return 0;
 }
 

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 struct buffer {
-    char *bytes;
+    char *bytes; /* a NUL follows the last one, so that text is a string; NULL while empty */
     size_t size, capacity;
 };
 
