@@ -3,10 +3,13 @@
  * other. Runs also when the keys had errors, so it takes nothing for granted: what has the wrong
  * type reads as absent, and was reported before. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "queenright/config.h"
 #include "queenright/config_check.h"
 #include "queenright/config_providers.h"
+#include "token/provider.h"
 
 /* Keys from the root down; NULL ends them early. */
 struct place {
@@ -56,6 +59,17 @@ static void unknown_provider(const json_t *root, const char *id, char *text, siz
                          "built in%s", id, near);
 }
 
+/* The keeper has the last word on a rule, and it had better be said here. */
+static void check_rule(struct config_checker *checker, const struct config_provider *provider)
+{
+    struct provider_rule rule;
+    char why[512] = "";
+    char *json = config_provider_rule_json(provider);
+    if (json && provider_rule_parse(provider->id, json, &rule, why, sizeof why) < 0)
+        ERROR_AT(checker, false, why, "models", "providers", provider->id, "oauth");
+    free(json);
+}
+
 static void check_oauth(struct config_checker *checker, const struct config_provider *provider)
 {
     const json_t *oauth = provider->oauth;
@@ -76,6 +90,8 @@ static void check_oauth(struct config_checker *checker, const struct config_prov
     if (!grace && json_object_get(oauth, "graceSeconds"))
         ERROR_AT(checker, true, "only for \"rotation\": \"grace\"", "models", "providers", id,
                  "oauth", "graceSeconds");
+    if (checker->errors->count == 0) /* what was found above it would only say again */
+        check_rule(checker, provider);
 }
 
 static void check_providers(struct config_checker *checker, const json_t *root)
