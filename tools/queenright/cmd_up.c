@@ -24,7 +24,7 @@
 
 struct up {
     struct command_call *call;
-    struct config *config; /* the swarm actor takes it */
+    struct config *config; /* NULL once the swarm actor has it */
     char swarm[64];
     char source[PATH_MAX];
     char accepted[PATH_MAX];
@@ -224,9 +224,11 @@ static int start_actors(struct up *up)
     if (rc == 0)
         rc = runtime_spawn(up->runtime, &control_actor_ops, &control,
                            &(struct spawn_options){.name = "control"}, &id);
-    if (rc == 0)
+    if (rc == 0) {
+        up->config = NULL; /* also when its start fails: its stop frees it */
         rc = runtime_spawn(up->runtime, &swarm_actor_ops, &swarm,
                            &(struct spawn_options){.name = "swarm", .pinned = true}, &id);
+    }
     return rc;
 }
 
@@ -246,7 +248,7 @@ static int serve(struct up *up)
     if (rc == 0)
         runtime_wait(up->runtime);
     else
-        command_error(NULL, "swarm %s did not start: %s", up->config->swarm, strerror(-rc));
+        command_error(NULL, "swarm %s did not start: %s", up->swarm, strerror(-rc));
     runtime_free(up->runtime);
     up->runtime = NULL;
     return rc < 0 ? EXIT_CODE_FAILED : 0;
@@ -318,8 +320,11 @@ int cmd_up(struct command_call *call)
         snprintf(up.swarm, sizeof(up.swarm), "%s", up.config->swarm);
         code = lock(&up);
     }
-    if (code == 0 && detached)
-        return detach(&up);
+    if (code == 0 && detached) {
+        code = detach(&up);
+        config_free(up.config);
+        return code;
+    }
     up.signal_fd = block_signals();
     if (code == 0)
         code = start_keeper(&up);
@@ -332,5 +337,6 @@ int cmd_up(struct command_call *call)
     if (code == 0 && up.practice)
         code = practice_end(&up);
     practice_stop(up.practice);
+    config_free(up.config);
     return code;
 }
