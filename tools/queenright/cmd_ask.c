@@ -29,7 +29,7 @@ static int on_delta(void *arg, const struct message *part)
         proto_unpack(&agent_delta_schema, part->body, part->size, &delta) < 0 ||
         delta.text.size == 0)
         return 0;
-    fwrite(delta.text.data, 1, delta.text.size, stdout);
+    output_untrusted(delta.text.data, delta.text.size);
     stream->any = true;
     stream->last = delta.text.data[delta.text.size - 1];
     return output_flush(); /* nobody reads: the turn goes on in the agent, we stop listening */
@@ -79,8 +79,8 @@ static int turn(struct link_client *client, const char *agent, const char *sessi
     else if (json)
         print_json(agent, &answer);
     else if (!stream.any)
-        printf("%.*s\n", (int)answer.text.size, answer.text.data ? answer.text.data : "");
-    else if (stream.last != '\n')
+        output_untrusted(answer.text.data, answer.text.size);
+    if (code == 0 && !json && (!stream.any || stream.last != '\n'))
         putchar('\n');
     if (code == 0 && !json && answer.note.size > 0)
         fprintf(stderr, "note: %.*s\n", (int)answer.note.size, answer.note.data);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CELL_WIDTH_MAX 72
 
@@ -198,4 +199,28 @@ const char *output_when(char ret_text[40], int64_t at_ms, int64_t now_ms)
     else
         snprintf(ret_text, 40, "%s ago", output_span(span, now_ms - at_ms));
     return ret_text;
+}
+
+/* C0 and DEL, and C1 as UTF-8 writes it (C2 80 to C2 9F). */
+static size_t control_length(const unsigned char *text, size_t size)
+{
+    if (text[0] == '\n' || text[0] == '\t')
+        return 0;
+    if (text[0] < 0x20 || text[0] == 0x7f)
+        return 1;
+    return text[0] == 0xc2 && size > 1 && text[1] < 0xa0 ? 2 : 0;
+}
+
+void output_untrusted(const char *text, size_t size)
+{
+    if (!isatty(STDOUT_FILENO)) {
+        fwrite(text, 1, size, stdout);
+        return;
+    }
+    for (size_t i = 0; i < size;) {
+        size_t control = control_length((const unsigned char *)text + i, size - i);
+
+        putchar(control > 0 ? '?' : text[i]);
+        i += control > 0 ? control : 1;
+    }
 }

@@ -37,3 +37,7 @@ const char *output_number(char ret_text[24], uint64_t number);
 const char *output_span(char ret_text[32], int64_t ms);
 /* "in 3 h 12 min", "5 s ago", "-" for 0; `at` and `now` are Unix ms. */
 const char *output_when(char ret_text[40], int64_t at_ms, int64_t now_ms);
+
+/* Text of a model or a peer, UTF-8. As it is into a file or pipe; on a terminal without control
+ * characters but newline and tab, for escape sequences can do more there than show. */
+void output_untrusted(const char *text, size_t size);
