@@ -73,12 +73,18 @@ class Connection:
 
     def pump(self):
         ways = {self.client: ("request", self.server), self.server: ("answer", self.client)}
+        poller = select.poll()  # select() ends at descriptor 1023
+        by_number = {side.fileno(): side for side in ways}
+        for number in by_number:
+            poller.register(number, select.POLLIN)
         while ways:
-            for source in select.select(list(ways), [], [])[0]:
+            for number, _ in poller.poll():
+                source = by_number[number]
                 direction, sink = ways[source]
                 data = source.recv(65536)
                 if not data:
                     del ways[source]
+                    poller.unregister(number)
                     sink.shutdown(socket.SHUT_WR)
                 elif not self.forward(direction, data, sink):
                     return

@@ -8,7 +8,7 @@ new one lost. Then the old access token is served to its end, n is sent once mor
 left to lose, and the provider's own word ends the login: needs_login, never a loop. In no case are
 two requests for one generation in flight.
 
-STEP in the environment is the distance between offsets (8; 1 tries every one)."""
+STEP in the environment is the distance between offsets (16; 1 tries every one)."""
 import concurrent.futures
 import json
 import os
@@ -18,7 +18,7 @@ import e2e
 from fault_proxy import FaultProxy, Plan
 from swarm import Swarm
 
-STEP = int(os.environ.get("STEP", "8"))
+STEP = int(os.environ.get("STEP", "16"))
 LOGINS = 64        # broken at the same time where each break is survived
 FORCE_S = 5.2      # who forces a refresh sooner after one gets that one
 BATCH = 100        # logins of one keeper where each break has its own
