@@ -24,6 +24,7 @@
 
 #define MS UINT64_C(1000000)
 #define PEERS 16
+#define IDLE_WATCH_NS (500 * MS)
 #if defined(__SANITIZE_THREAD__)
 #define SWITCHES_IDLE 12 /* its own thread looks ten times a second */
 #else
@@ -394,9 +395,11 @@ static void an_idle_runtime_uses_no_time(void **state)
     nap(400 * MS); /* the watch disarms */
     uint64_t start_ns = cpu_ns();
     getrusage(RUSAGE_SELF, &before);
-    nap(500 * MS);
+    nap(IDLE_WATCH_NS);
     getrusage(RUSAGE_SELF, &after);
-    assert_true(cpu_ns() - start_ns < 2 * MS);
+    /* A share of the time watched, for a loaded machine and a sanitizer stretch what there is; that
+     * nothing woke is shown by the switches. */
+    assert_true(cpu_ns() - start_ns < IDLE_WATCH_NS / 50);
     assert_true(after.ru_nvcsw - before.ru_nvcsw <= SWITCHES_IDLE);
     runtime_free(runtime);
 }
