@@ -183,7 +183,7 @@ static int name_agents(struct up *up)
     char peer[PATHS_PEER_MAX];
     int rc = 0;
 
-    for (size_t i = 0; i < up->config->agent_count && rc == 0; i++) {
+    for (size_t i = 0; i < up->config->agent_count && i < CONSOLE_AGENTS_MAX && rc == 0; i++) {
         const struct config_agent *agent = &up->config->agents[i];
 
         rc = runtime_register(up->runtime, agent->id,

@@ -7,6 +7,9 @@
 #include "queenright/config.h"
 #include "runtime/runtime.h"
 
+/* Agents shown and asked at most; the rest runs unseen. */
+#define CONSOLE_AGENTS_MAX 256
+
 struct console_options {
     const struct config *config; /* borrowed during start */
     int fd;                      /* where to write */

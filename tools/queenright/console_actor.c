@@ -24,7 +24,6 @@
 #include "proto/token.h"
 #include "runtime/link.h"
 
-#define AGENTS_MAX 256
 #define LOOK_NS 500000000ull
 #define PAUSE_SHORT_NS 1500000000ull
 #define ASK_NS 30000000000ull
@@ -36,7 +35,7 @@ struct console_state {
     struct console_options options;
     struct console_totals *totals;
     struct console_view *view;
-    char agents[AGENTS_MAX][64];
+    char agents[CONSOLE_AGENTS_MAX][64];
     size_t agent_count;
     char swarm[64];
     unsigned open, round;
@@ -343,7 +342,7 @@ static int console_start(void *memory, struct context *context, const void *argu
     state->options = config->options;
     state->totals = config->totals;
     snprintf(state->swarm, sizeof(state->swarm), "%s", config->options.config->swarm);
-    for (size_t i = 0; i < config->options.config->agent_count && i < AGENTS_MAX; i++)
+    for (size_t i = 0; i < config->options.config->agent_count && i < CONSOLE_AGENTS_MAX; i++)
         snprintf(state->agents[state->agent_count++], 64, "%s",
                  config->options.config->agents[i].id);
     state->view = console_view_new(&state->options);

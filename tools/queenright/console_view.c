@@ -12,7 +12,6 @@
 #include "queenright/screen.h"
 
 #define LOGINS_MAX 64
-#define AGENTS_MAX 256
 
 struct login_seen {
     char profile[128];
@@ -30,7 +29,7 @@ struct console_view {
     struct screen *screen;
     struct login_seen logins[LOGINS_MAX];
     size_t login_count;
-    struct agent_seen agents[AGENTS_MAX];
+    struct agent_seen agents[CONSOLE_AGENTS_MAX];
     size_t agent_count;
 };
 
@@ -46,7 +45,7 @@ struct console_view *console_view_new(const struct console_options *options)
         free(view);
         return NULL;
     }
-    for (size_t i = 0; i < options->config->agent_count && i < AGENTS_MAX; i++) {
+    for (size_t i = 0; i < options->config->agent_count && i < CONSOLE_AGENTS_MAX; i++) {
         const struct config_agent *agent = &options->config->agents[i];
         struct agent_seen *seen = &view->agents[view->agent_count++];
 
@@ -205,7 +204,7 @@ void console_view_place(struct console_view *view, const char *agent, const char
     bool is_new = !seen;
 
     if (is_new) {
-        if (view->agent_count == AGENTS_MAX)
+        if (view->agent_count == CONSOLE_AGENTS_MAX)
             return;
         seen = &view->agents[view->agent_count++];
         *seen = (struct agent_seen){0};

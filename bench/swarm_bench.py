@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""swarm.py BUILD [IDLE_SECONDS]: what a swarm costs, on the practice provider.
+"""swarm_bench.py BUILD [IDLE_SECONDS]: what a swarm costs, on the practice provider.
 
 Cold start (`up --detach` to the fifth agent's answer), memory of all processes (Pss) and CPU of all
 of them over IDLE_SECONDS with five idle agents, and one `auth token` process. The provider answers
