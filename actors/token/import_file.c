@@ -23,6 +23,14 @@
 
 /* ---- entries ---- */
 
+/* Text out of a file that will be printed. */
+static void make_printable(char *text)
+{
+    for (; *text != '\0'; text++) {
+        *text = (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text;
+    }
+}
+
 struct import_entry *import_add(struct import_list *list, const char *source, const char *profile)
 {
     struct import_entry *grown = reallocarray(list->entries, list->count + 1, sizeof(*grown));
@@ -34,9 +42,7 @@ struct import_entry *import_add(struct import_list *list, const char *source, co
     *entry = (struct import_entry){.verdict = IMPORT_TAKE};
     snprintf(entry->source, sizeof(entry->source), "%s", source);
     snprintf(entry->profile, sizeof(entry->profile), "%s", profile);
-    for (char *at = entry->profile; *at != '\0'; at++) {
-        *at = (unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at; /* it is printed */
-    }
+    make_printable(entry->profile);
     return entry;
 }
 
@@ -48,6 +54,7 @@ void import_refuse(struct import_entry *entry, const char *code, const char *for
     va_start(arguments, format);
     vsnprintf(entry->why, sizeof(entry->why), format, arguments);
     va_end(arguments);
+    make_printable(entry->why); /* it may quote a key */
 }
 
 void import_text(const json_t *object, const char *key, char *ret_text, size_t size)
