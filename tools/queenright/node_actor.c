@@ -138,7 +138,7 @@ static int node_on_down(void *memory, struct context *context, struct actor_id w
 
     (void)reason;
     (void)error;
-    if (!node_agents_left(state->agents, context, who) || state->leaving == 0)
+    if (!node_agents_left(state->agents, who) || state->leaving == 0)
         return 0;
     if (--state->leaving == 0 && state->applying.n) {
         struct request_id request = state->applying;

@@ -123,9 +123,8 @@ void node_agents_drained(struct node_agents *agents, struct context *context, ui
             context_supervisor_remove(context, agents->supervisor, agents->items[i].id);
 }
 
-bool node_agents_left(struct node_agents *agents, struct context *context, struct actor_id who)
+bool node_agents_left(struct node_agents *agents, struct actor_id who)
 {
-    (void)context;
     for (size_t i = 0; i < agents->count; i++)
         if (actor_id_equal(agents->items[i].leaving, who)) {
             forget(agents, &agents->items[i]);

@@ -23,7 +23,7 @@ unsigned node_agents_leave(struct node_agents *agents, struct context *context,
                            const struct config *next);
 void node_agents_drained(struct node_agents *agents, struct context *context, uint64_t tag);
 /* True when `who` was one of those. */
-bool node_agents_left(struct node_agents *agents, struct context *context, struct actor_id who);
+bool node_agents_left(struct node_agents *agents, struct actor_id who);
 /* Step 2: starts the agents that are new here, names those that are new elsewhere, and gives
  * changed ones their new settings. `before` is NULL at first. 0, or the last error. */
 int node_agents_enter(struct node_agents *agents, struct context *context,
