@@ -8,7 +8,7 @@
 
 #include "fuzz.h"
 #include "proto/schema.h"
-#include "queenright/config.h"
+#include "queenright/config/config.h"
 #include "token/provider.h"
 
 static void check_errors(const struct config_errors *errors)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "queenright/screen.h"
+#include "queenright/screen/screen.h"
 
 static const char *const ids[] = {"atlas", "axon", "nova", "nexis", "lumi"};
 static const char *const answers[] = {

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "queenright/config.h"
+#include "queenright/config/config.h"
 #include "token/provider.h"
 
 #define CORPUS TEST_SOURCE_DIR "/config/"

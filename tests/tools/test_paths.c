@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "queenright/paths.h"
+#include "queenright/process/paths.h"
 #include "support/temp_dir.h"
 
 static char root[TEMP_DIR_MAX];

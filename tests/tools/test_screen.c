@@ -18,8 +18,8 @@
 
 #include <cmocka.h>
 
-#include "queenright/screen.h"
-#include "queenright/screen_text.h"
+#include "queenright/screen/screen.h"
+#include "queenright/screen/text.h"
 
 #define T0 1700000000000 /* 22:13:20 */
 

@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "queenright/config_keys.h"
+#include "queenright/config/keys.h"
 
 static const char intro[] =
-    "<!-- Printed from tools/queenright/config_keys.c; edit that and run `ninja docs`. -->\n"
+    "<!-- Printed from tools/queenright/config/keys.c; edit that and run `ninja docs`. -->\n"
     "# Configuration\n"
     "\n"
     "One JSON file, plain JSON without comments, at most 1 MiB. `queenright up` takes the file it\n"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command table. */
-#include "queenright/commands.h"
+#include "queenright/commands/commands.h"
+#include "queenright/keeper/keeper.h"
+#include "queenright/node/node.h"
 
 static const struct argp_option up_options[] = {
     {"detach", KEY_DETACH, NULL, 0, "Return when the swarm answers; it goes on by itself", 0},

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "queenright/command.h"
+#include "queenright/cli/command.h"
 #include "queenright/version.h"
 
 static error_t on_common(int key, char *argument, struct argp_state *state)

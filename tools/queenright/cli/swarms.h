@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which swarm a command means, and what belongs to it. */
+#pragma once
+
+#include "queenright/cli/command.h"
+#include "runtime/link.h"
+
+#define SWARM_PROCESSES_MAX 34
+#define SWARM_AGENTS_MAX 256
+
+struct swarm_view_process {
+    char name[64], kind[16], state[16], endpoint[256];
+    uint64_t pid, restarts;
+};
+
+struct swarm_view_agent {
+    char name[64], node[64], models[512], endpoint[256];
+};
+
+/* What its `up` says of a swarm. Owned; free with free(). */
+struct swarm_view {
+    char name[64];
+    struct swarm_view_process processes[SWARM_PROCESSES_MAX];
+    size_t process_count;
+    struct swarm_view_agent agents[SWARM_AGENTS_MAX];
+    size_t agent_count;
+};
+
+/* The swarm of --swarm, else of the config that would be found here when it runs, else the only
+ * one that runs. 0, or an exit code after an error. */
+int swarms_choose(const struct command_call *call, char *ret_name, size_t size);
+
+/* Connects to the chosen swarm's `up`. */
+int swarms_open(const struct command_call *call, char *ret_name, size_t size,
+                struct link_client **ret_client);
+/* The whole view; up and keeper are among its processes. */
+int swarms_view(const struct command_call *call, struct swarm_view **ret_view);
+/* NULL after an error with the known names. */
+const struct swarm_view_agent *swarms_agent(const struct swarm_view *view, const char *name);

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who owns a keeper is not who started it but the lock of its state directory: two programs that
+ * start one at the same time get one keeper, for the second finds the lock taken, ends, and its
+ * starter connects to the first. */
+#include "queenright/keeper/start.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "actors/handler.h"
+#include "proto/control.h"
+#include "proto/token.h"
+#include "queenright/process/process.h"
+#include "queenright/version.h"
+#include "runtime/link.h"
+
+#define CONNECT_NS 2000000000ull
+#define DRAIN_NS 60000000000ull
+#define READY_MS 10000
+#define ATTEMPTS 50
+#define PATIENCE 5
+
+static bool same_version(struct link_client *client)
+{
+    struct control_info question = {0};
+    struct control_process process;
+    struct message *answer = NULL;
+    bool same = false;
+    int rc = link_client_call(client, "control", actor_pack(control_info, &question), CONNECT_NS,
+                              NULL, NULL, &answer);
+
+    if (rc == 0 && answer->type == MSG_control_process &&
+        proto_unpack(&control_process_schema, answer->body, answer->size, &process) == 0)
+        same = proto_text_equal(process.version, QUEENRIGHT_VERSION);
+    message_free(answer);
+    return same;
+}
+
+static void drain(struct link_client *client)
+{
+    struct token_drain question = {.why = proto_text("another version takes over")};
+    struct message *answer = NULL;
+
+    link_client_call(client, "token", actor_pack(token_drain, &question), DRAIN_NS, NULL, NULL,
+                     &answer);
+    message_free(answer);
+}
+
+/* True when no process has this socket open, as the kernel lists them. A client would find out too,
+ * by dialling in vain for a fifth of a second; this is the cold start of everything. */
+static bool nobody_listens(const char *endpoint)
+{
+    const char *path = endpoint + strlen("ipc://");
+    FILE *sockets = fopen("/proc/net/unix", "re");
+    bool found = false;
+    char line[512];
+
+    if (!sockets)
+        return false; /* not told: dial */
+    while (!found && fgets(line, sizeof(line), sockets)) {
+        const char *at = strstr(line, path);
+
+        found = at && at[strlen(path)] == '\n';
+    }
+    fclose(sockets);
+    return !found;
+}
+
+/* 0: one of our version answers. -ECONNREFUSED: none does (any more). */
+static int probe(const char *endpoint)
+{
+    struct link_client *client;
+    int rc;
+
+    if (nobody_listens(endpoint))
+        return -ECONNREFUSED;
+    rc = link_client_open(endpoint, "queenright", CONNECT_NS, NULL, 0, &client);
+
+    if (rc == -EPROTO || rc == -ENOENT)
+        return -ECONNREFUSED;
+    if (rc < 0)
+        return rc;
+    if (!same_version(client)) {
+        drain(client);
+        rc = -ECONNREFUSED;
+    }
+    link_client_close(client);
+    return rc;
+}
+
+static int say(char *ret_why, size_t size, int rc, const char *why)
+{
+    if (ret_why && size > 0)
+        snprintf(ret_why, size, "%s", why);
+    return rc;
+}
+
+static int spawn(const struct paths *paths, char *ret_line, size_t size)
+{
+    char log_path[PATH_MAX];
+    struct process_spec spec = {
+        .args = {"keeper", NULL}, .log_path = log_path, .own_session = true};
+    int ready_fd, rc;
+    pid_t pid;
+
+    ret_line[0] = '\0';
+    rc = paths_keeper_log(paths, log_path, sizeof(log_path));
+    if (rc == 0)
+        rc = process_spawn(&spec, &pid, &ready_fd);
+    return rc < 0 ? rc : process_wait_ready(ready_fd, READY_MS, ret_line, size);
+}
+
+int keeper_start(const struct paths *paths, char *ret_why, size_t size)
+{
+    char endpoint[PATH_MAX], line[512], why[PATH_MAX + 256];
+    int rc = paths_keeper_endpoint(paths, endpoint, sizeof(endpoint));
+
+    for (int i = 0; i < ATTEMPTS && rc == 0; i++) {
+        const struct timespec pause = {.tv_nsec = 20000000};
+
+        rc = probe(endpoint);
+        if (rc == 0)
+            return 0;
+        if (rc != -ECONNREFUSED && i < PATIENCE) {
+            rc = 0; /* a busy machine: it listens, and has not come round to us */
+            continue;
+        }
+        if (rc != -ECONNREFUSED)
+            return say(ret_why, size, rc, "the keeper runs but does not answer");
+        rc = spawn(paths, line, sizeof(line));
+        if (rc == 0 && strcmp(line, "ready") == 0)
+            return 0;
+        if (rc == 0 && strcmp(line, "busy") != 0)
+            return say(ret_why, size, -EIO, line);
+        if (rc < 0) {
+            paths_keeper_log(paths, line, sizeof(line));
+            snprintf(why, sizeof(why), "the keeper did not start; see %s", line);
+            return say(ret_why, size, rc, why);
+        }
+        nanosleep(&pause, NULL); /* somebody else's is about to answer */
+    }
+    return say(ret_why, size, rc < 0 ? rc : -EBUSY,
+               "another process holds the store but does not answer");
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keeper as its users see it: make sure that one runs, and where it listens. */
+#pragma once
+
+#include <stddef.h>
+
+#include "queenright/process/paths.h"
+
+/* Adopts a living keeper of this state directory and version, drains and replaces one of another
+ * version, starts one when none runs. 0 when one answers; negative errno with a sentence in
+ * ret_why (may be NULL). */
+int keeper_start(const struct paths *paths, char *ret_why, size_t size);
