@@ -4,6 +4,8 @@
  * mutable state of a fuzz target, and its programs have one thread. */
 #include "fuzz.h"
 
+#include <stdio.h>
+
 int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
                                               void (*on_free)(const volatile void *))
     __attribute__((weak));
@@ -15,6 +17,13 @@ struct counters {
 };
 
 static struct counters counters;
+
+/* The input that came nearest to its bound. */
+struct nearest {
+    size_t peak, bound, input_size;
+};
+
+static struct nearest nearest;
 
 static void on_malloc(const volatile void *pointer, size_t size)
 {
@@ -40,4 +49,24 @@ void fuzz_memory_start(void)
 size_t fuzz_memory_peak(void)
 {
     return (size_t)counters.peak;
+}
+
+static void say_nearest(void)
+{
+    if (nearest.bound > 0)
+        fprintf(stderr, "memory: at most %.0f %% of the bound (%zu bytes for an input of %zu)\n",
+                100.0 * (double)nearest.peak / (double)nearest.bound, nearest.peak,
+                nearest.input_size);
+}
+
+bool fuzz_memory_within(size_t bound, size_t input_size)
+{
+    size_t peak = fuzz_memory_peak();
+
+    if (nearest.bound == 0)
+        atexit(say_nearest);
+    if (nearest.bound == 0 || (double)peak / (double)bound > (double)nearest.peak /
+                                                                 (double)nearest.bound)
+        nearest = (struct nearest){peak, bound, input_size};
+    return peak <= bound;
 }
