@@ -107,14 +107,19 @@ static bool close_others(const struct harden_options *options)
     return done && syscall(CALL_CLOSE_RANGE, first, ~0U, 0) == 0;
 }
 
+void memory_harden(struct harden_report *ret_report)
+{
+    static const struct rlimit no_core = {0, 0};
+    ret_report->no_core = setrlimit(RLIMIT_CORE, &no_core) == 0;
+    ret_report->undumpable = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
+}
+
 void keeper_harden(const struct harden_options *options, struct harden_report *ret_report)
 {
     struct harden_report report = {0};
-    static const struct rlimit no_core = {0, 0};
     umask(077);
     report.fds_closed = close_others(options);
-    report.no_core = setrlimit(RLIMIT_CORE, &no_core) == 0;
-    report.undumpable = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
+    memory_harden(&report);
     report.no_new_privs = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
     long abi = syscall(CALL_CREATE_RULESET, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     report.landlock_abi = abi < 0 ? 0 : (int)abi;

@@ -116,11 +116,40 @@ static void a_hardened_process_keeps_to_its_directories(void **state)
     }
 }
 
+/* 0, or the number of the line that does not hold. Runs in a child. */
+static int look_inward(void)
+{
+    struct harden_report report = {0};
+    struct rlimit core;
+    memory_harden(&report);
+    if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0 || !report.undumpable) {
+        return __LINE__;
+    }
+    if (getrlimit(RLIMIT_CORE, &core) < 0 || core.rlim_max != 0 || !report.no_core) {
+        return __LINE__;
+    }
+    return 0;
+}
+
+static void a_process_with_a_token_keeps_its_memory_to_itself(void **state)
+{
+    int status;
+    pid_t child = fork();
+    (void)state;
+    if (child == 0) {
+        _exit(look_inward());
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_hardened_process_keeps_to_its_directories, setup,
                                         teardown),
+        cmocka_unit_test(a_process_with_a_token_keeps_its_memory_to_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include "queenright/commands/commands.h"
 #include "queenright/config/accept.h"
 #include "queenright/config/config.h"
+#include "token/harden.h"
 #include "token/import.h"
 #include "token/secret.h"
 
@@ -167,9 +168,11 @@ int cmd_auth_import(struct command_call *call)
 {
     struct import import = {.call = call};
     struct import_list list;
+    struct harden_report report;
     char why[512] = "";
     int code;
 
+    memory_harden(&report); /* here pass refresh tokens */
     if (import_read(call->args[0], &list, why, sizeof(why)) < 0) {
         command_error(NULL, "%s", why);
         return EXIT_CODE_FAILED;

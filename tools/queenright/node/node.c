@@ -24,6 +24,7 @@
 #include "runtime/runtime.h"
 #include "runtime/supervisor.h"
 #include "session/journal.h"
+#include "token/harden.h"
 #include "token/wipe.h"
 
 #define FILES_MAX 65536u
@@ -183,6 +184,23 @@ static int serve(struct node_process *node)
     return rc;
 }
 
+/* A node holds access tokens. Who debugs one says so in the environment of `up`; the keeper, which
+ * holds the refresh tokens, knows no such switch. */
+static void harden(const char *name)
+{
+    struct harden_report report;
+
+    if (secure_getenv("QUEENRIGHT_DEBUG_NODES")) {
+        fprintf(stderr, "node %s: QUEENRIGHT_DEBUG_NODES is set: a core may hold access tokens\n",
+                name);
+        return;
+    }
+    memory_harden(&report);
+    if (!report.no_core || !report.undumpable)
+        fprintf(stderr, "node %s: its memory is not shut: no core %s, undumpable %s\n", name,
+                report.no_core ? "yes" : "no", report.undumpable ? "yes" : "no");
+}
+
 /* A stream is a descriptor; the soft limit of 1024 is for programs that use select(). */
 static void raise_file_limit(void)
 {
@@ -212,6 +230,7 @@ int cmd_node(struct command_call *call)
         close((int)strtol(fd, NULL, 10));
     /* With `up` killed before our link to it was there, only the kernel tells us. */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
+    harden(node.name);
     raise_file_limit();
     rc = wipe_install();
     if (rc == 0)

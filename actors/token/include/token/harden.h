@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keeper locks itself in, before it touches a secret and before it starts a thread. */
+/* Processes that hold secrets lock themselves in, before they touch one. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,4 +25,9 @@ struct harden_report {
     char text[256];      /* one line for the audit and for `status` */
 };
 
+/* What each process with a token in its memory does, nodes and `auth import` too: it leaves no core
+ * and cannot be read or traced by others of its uid. Fills in undumpable and no_core. */
+void memory_harden(struct harden_report *ret_report);
+
+/* All of it, before the first thread. */
 void keeper_harden(const struct harden_options *options, struct harden_report *ret_report);
