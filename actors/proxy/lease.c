@@ -47,6 +47,8 @@ bool lease_put(struct lease *lease, const struct token_grant *grant, const uint8
         return false;
     memcpy(copy, body, size);
     drop_body(lease);
+    if (grant->generation > lease->generation)
+        lease->stale = false;
     lease->body = copy;
     lease->size = size;
     lease->has_access = grant->access.size != 0;
@@ -59,7 +61,6 @@ bool lease_put(struct lease *lease, const struct token_grant *grant, const uint8
                             : 0;
     left_ns = lease->expires_ns > now_ns ? lease->expires_ns - now_ns : 0;
     lease->margin_ns = left_ns / 10 < MARGIN_MS * MS_NS ? left_ns / 10 : MARGIN_MS * MS_NS;
-    lease->stale = false;
     return true;
 }
 
@@ -73,6 +74,13 @@ bool lease_serves(const struct lease *lease, uint64_t min_valid_ms, uint64_t now
         return true;
     left_ns = lease->expires_ns > now_ns ? lease->expires_ns - now_ns : 0;
     return left_ns > lease->margin_ns && left_ns / MS_NS >= min_valid_ms;
+}
+
+bool lease_satisfies(const struct lease *lease, const struct lease_waiter *waiter,
+                     uint64_t now_ns)
+{
+    return !waiter->force && (!waiter->rejected || lease->generation > waiter->generation) &&
+           lease_serves(lease, waiter->min_valid_ms, now_ns);
 }
 
 bool lease_cools(const struct lease *lease, uint64_t now_ns)

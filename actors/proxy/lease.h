@@ -19,7 +19,10 @@ struct lease_waiter {
     uint64_t min_valid_ms;
     uint64_t since_ns;
     bool force;
-    bool covered; /* what is asked upstream right now will do for it */
+    bool rejected; /* it met a 401 with the token of this hash: a newer one, or the keeper's word */
+    uint8_t access_sha256[32];
+    uint64_t generation; /* the lease's when it came */
+    bool covered;        /* what is asked upstream right now will do for it */
     char who[LEASE_WHO_MAX];
 };
 
@@ -34,7 +37,8 @@ struct lease {
     uint64_t renew_ns;    /* 0: never */
     uint64_t cooling_ns;  /* until then the whole account cools; 0: not */
     uint64_t generation_seen;
-    bool stale; /* somebody met a 401 with it: ask upstream */
+    bool stale;   /* somebody met a 401 with it: ask upstream */
+    bool verdict; /* what is asked upstream was sent after the last 401: its answer ends stale */
     bool used;  /* since the last push: worth watching */
 
     bool getting, watching;
@@ -54,6 +58,9 @@ bool lease_put(struct lease *lease, const struct token_grant *grant, const uint8
                uint32_t size, uint64_t now_ns, int64_t wall_ms);
 /* It may be handed out now for this long at least. */
 bool lease_serves(const struct lease *lease, uint64_t min_valid_ms, uint64_t now_ns);
+/* It will do for this waiter now. */
+bool lease_satisfies(const struct lease *lease, const struct lease_waiter *waiter,
+                     uint64_t now_ns);
 bool lease_cools(const struct lease *lease, uint64_t now_ns);
 /* A copy of the grant as a message; NULL without memory. */
 struct message *lease_message(const struct lease *lease);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The token proxy.
  *
- * Takes:  token_get, answered from the lease where that will do; token_rejected, quota_hit,
- *         token_status, passed on to the keeper, who answers.
- * Sends:  to the keeper: one token_get at a time for each profile, however many wait; one
- *         token_watch for each profile in use, answered when there is something newer (the latest
- *         value, so there is no queue to overflow or to lag); swarm_join when the keeper is met.
+ * Takes:  token_get, answered from the lease where that will do; token_rejected, answered with what
+ *         the keeper says to it; quota_hit, token_status, passed on to the keeper, who answers.
+ * Sends:  to the keeper: what upstream.h says; swarm_join when the keeper is met.
  * Owns:   the leases.
- * Rules:  a grant of an older generation than one seen here is never handed on. While the keeper is
+ * Rules:  a grant of an older generation than one seen here is never handed on; so that all are
+ *         seen, every token reaches its asker through the lease. While the keeper is
  *         away what is still valid is served, and who needs more waits a while for its return. A
  *         profile that nobody asked for since the last push is not watched, so that an idle one is
  *         not refreshed for nothing. */
@@ -19,44 +18,10 @@
 #include <string.h>
 
 #include "actors/handler.h"
-#include "lease.h"
 #include "proto/system.h"
-#include "runtime/runtime.h"
+#include "upstream.h"
 
-#define MS_NS 1000000ull
-#define LEASES_MAX 256
-#define GET_DEADLINE_MS 180000u
-#define WATCH_DEADLINE_MS 3600000u
 #define RENEW_EVERY_MS 5000u /* past its renewal time a lease asks upstream at most this often */
-#define TAG_JOIN UINT64_MAX
-
-enum upstream { UPSTREAM_GET, UPSTREAM_WATCH };
-
-struct proxy_state {
-    char peer[64], actor[64], swarm[128], config[1024], node[64];
-    uint64_t pid, patience_ms, retry_ms;
-    struct lease *leases[LEASES_MAX];
-    size_t lease_count;
-    bool joined, joining, join_timing;
-};
-
-static struct actor_id keeper(struct proxy_state *state, struct context *context)
-{
-    return state->peer[0] != '\0' ? context_remote(context, state->peer, state->actor)
-                                  : context_lookup(context, state->actor);
-}
-
-static int request(struct proxy_state *state, struct context *context, struct message *message,
-                   uint64_t tag, uint64_t deadline_ms)
-{
-    struct request_options options = {
-        .deadline_ns = context_now_ns(context) + deadline_ms * MS_NS, .tag = tag};
-
-    if (message == NULL)
-        return -ENOMEM;
-    return context_request(context, keeper(state, context), message, &options);
-}
-
 /* ---- joining -------------------------------------------------------------------------------- */
 
 static void join(struct proxy_state *state, struct context *context)
@@ -67,8 +32,8 @@ static void join(struct proxy_state *state, struct context *context)
 
     if (state->swarm[0] == '\0' || state->joining || state->joined)
         return;
-    state->joining =
-        request(state, context, actor_pack(swarm_join, &join), TAG_JOIN, GET_DEADLINE_MS) == 0;
+    state->joining = proxy_request(state, context, actor_pack(swarm_join, &join), TAG_JOIN,
+                                   GET_DEADLINE_MS) == 0;
 }
 
 static void join_again(struct proxy_state *state, struct context *context)
@@ -97,16 +62,6 @@ static struct lease *find_lease(struct proxy_state *state, const char *name, boo
     snprintf(lease->name, sizeof(lease->name), "%s", name);
     state->leases[state->lease_count++] = lease;
     return lease;
-}
-
-static uint64_t tag_of(const struct proxy_state *state, const struct lease *lease,
-                       enum upstream upstream)
-{
-    uint64_t index = 0;
-
-    while (state->leases[index] != lease)
-        index++;
-    return index << 1 | upstream;
 }
 
 static void answer(struct context *context, const struct lease_waiter *waiter,
@@ -139,7 +94,7 @@ static void serve(struct lease *lease, struct context *context)
 
         if (lease_cools(lease, now))
             answer(context, waiter, cooling_refusal(lease, context));
-        else if (!waiter->force && lease_serves(lease, waiter->min_valid_ms, now))
+        else if (lease_satisfies(lease, waiter, now))
             answer(context, waiter, lease_message(lease));
         else
             lease->waiters[kept++] = *waiter;
@@ -170,55 +125,6 @@ static struct message *make_grant(const struct lease *lease, void *arg)
     return lease_message(lease);
 }
 
-/* ---- asking upstream ------------------------------------------------------------------------ */
-
-static void retry_later(struct proxy_state *state, struct lease *lease, struct context *context)
-{
-    if (lease->timing)
-        return;
-    lease->timing = true;
-    lease->timer = context_timer(context, state->retry_ms * MS_NS,
-                                 tag_of(state, lease, UPSTREAM_GET));
-}
-
-static void get_upstream(struct proxy_state *state, struct lease *lease, struct context *context)
-{
-    struct token_get get = {.profile = proto_text(lease->name)};
-    char who[LEASE_WHO_MAX + sizeof(state->node) + 2];
-
-    if (lease->getting)
-        return;
-    snprintf(who, sizeof(who), "%s/%s", state->node,
-             lease->waiter_count > 0 ? lease->waiters[0].who : "");
-    get.who = proto_text(who);
-    for (size_t i = 0; i < lease->waiter_count; i++) {
-        struct lease_waiter *waiter = &lease->waiters[i];
-
-        waiter->covered = true;
-        get.force |= waiter->force;
-        if (waiter->min_valid_ms > get.min_valid_ms)
-            get.min_valid_ms = waiter->min_valid_ms;
-    }
-    lease->asked_ns = context_now_ns(context);
-    lease->getting = request(state, context, actor_pack(token_get, &get),
-                             tag_of(state, lease, UPSTREAM_GET), GET_DEADLINE_MS) == 0;
-    if (!lease->getting)
-        retry_later(state, lease, context);
-}
-
-static void watch_upstream(struct proxy_state *state, struct lease *lease,
-                           struct context *context)
-{
-    struct token_watch watch = {.profile = proto_text(lease->name), .version = lease->version,
-                                .who = proto_text(state->node),
-                                .generation_seen = lease->generation_seen};
-
-    if (lease->watching || lease->away_ns != 0)
-        return;
-    lease->watching = request(state, context, actor_pack(token_watch, &watch),
-                              tag_of(state, lease, UPSTREAM_WATCH), WATCH_DEADLINE_MS) == 0;
-}
-
 /* Does for the lease what its facts call for. */
 static void settle(struct proxy_state *state, struct lease *lease, struct context *context)
 {
@@ -230,9 +136,9 @@ static void settle(struct proxy_state *state, struct lease *lease, struct contex
     if (lease->waiter_count > 0 ||
         (lease->used && lease->renew_ns != 0 && lease->renew_ns < now &&
          now - lease->asked_ns > RENEW_EVERY_MS * MS_NS))
-        get_upstream(state, lease, context);
+        upstream_get(state, lease, context);
     if (lease->used && lease->body != NULL)
-        watch_upstream(state, lease, context);
+        upstream_watch(state, lease, context);
 }
 
 /* ---- requests ------------------------------------------------------------------------------- */
@@ -249,23 +155,28 @@ static void copy_who(struct proto_text text, char ret_who[LEASE_WHO_MAX])
     ret_who[size] = '\0';
 }
 
-static int on_token_get(struct proxy_state *state, struct context *context,
-                        const struct token_get *message)
+/* Waits for a grant; the rest of `waiter` says for which one. */
+static int wait_for_grant(struct proxy_state *state, struct context *context,
+                          struct proto_text profile, struct proto_text who,
+                          struct lease_waiter waiter)
 {
-    struct lease_waiter waiter = {.min_valid_ms = message->min_valid_ms,
-                                  .force = message->force,
-                                  .since_ns = context_now_ns(context)};
     char name[LEASE_NAME_MAX];
     struct lease *lease;
 
-    if (!proto_text_copy(message->profile, name, sizeof(name)) || name[0] == '\0')
+    if (!proto_text_copy(profile, name, sizeof(name)) || name[0] == '\0')
         return actor_reply_refusal(context, "unknown_profile", "no profile has such a name",
                                    "run `queenright auth list`");
     lease = find_lease(state, name, true);
     if (lease == NULL) /* as many as can be kept: the keeper can still be asked */
-        return context_forward(context, keeper(state, context));
+        return context_forward(context, proxy_keeper(state, context));
+    if (waiter.rejected) {
+        lease->stale = true; /* until the keeper has said which one is good */
+        lease->verdict = false;
+    }
     lease->used = true;
-    copy_who(message->who, waiter.who);
+    copy_who(who, waiter.who);
+    waiter.generation = lease->generation;
+    waiter.since_ns = context_now_ns(context);
     waiter.request = context_defer(context);
     if (!lease_wait(lease, &waiter))
         answer(context, &waiter,
@@ -274,30 +185,37 @@ static int on_token_get(struct proxy_state *state, struct context *context,
     return 0;
 }
 
+static int on_token_get(struct proxy_state *state, struct context *context,
+                        const struct token_get *message)
+{
+    return wait_for_grant(state, context, message->profile, message->who,
+                          (struct lease_waiter){.min_valid_ms = message->min_valid_ms,
+                                                .force = message->force});
+}
+
 static int on_token_rejected(struct proxy_state *state, struct context *context,
                              const struct token_rejected *message)
 {
-    char name[LEASE_NAME_MAX];
-    struct lease *lease;
+    struct lease_waiter waiter = {.rejected = true};
 
-    if (proto_text_copy(message->profile, name, sizeof(name)) &&
-        (lease = find_lease(state, name, false)) != NULL)
-        lease->stale = true; /* until the keeper has said which one is good */
-    return context_forward(context, keeper(state, context));
+    if (message->access_sha256.size != sizeof(waiter.access_sha256))
+        return actor_reply_refusal(context, "bad_request", "a SHA-256 has 32 bytes", "");
+    memcpy(waiter.access_sha256, message->access_sha256.data, sizeof(waiter.access_sha256));
+    return wait_for_grant(state, context, message->profile, message->who, waiter);
 }
 
 static int on_quota_hit(struct proxy_state *state, struct context *context,
                         const struct quota_hit *message)
 {
     (void)message;
-    return context_forward(context, keeper(state, context));
+    return context_forward(context, proxy_keeper(state, context));
 }
 
 static int on_token_status(struct proxy_state *state, struct context *context,
                            const struct token_status *message)
 {
     (void)message;
-    return context_forward(context, keeper(state, context));
+    return context_forward(context, proxy_keeper(state, context));
 }
 
 /* ---- answers -------------------------------------------------------------------------------- */
@@ -317,13 +235,14 @@ static void on_got(struct proxy_state *state, struct lease *lease, struct contex
                    bool taken)
 {
     lease->getting = false;
+    lease->stale &= !(taken && lease->verdict);
     if (taken)
         finish(lease, context, false, make_grant, NULL);
     else
         finish(lease, context, false, make_older, NULL);
     settle(state, lease, context);
     if (!taken) /* the keeper learns from the watch what was seen here */
-        watch_upstream(state, lease, context);
+        upstream_watch(state, lease, context);
 }
 
 static int on_token_grant(struct proxy_state *state, struct context *context,
@@ -424,7 +343,7 @@ static void keeper_away(struct proxy_state *state, struct lease *lease, struct c
     serve(lease, context);
     finish(lease, context, false, make_away, &status);
     if (lease->waiter_count > 0 || lease->used)
-        retry_later(state, lease, context);
+        upstream_retry(state, lease, context);
 }
 
 static int proxy_on_status(void *state_, struct context *context, uint64_t tag,
@@ -466,7 +385,7 @@ static int proxy_on_timer(void *state_, struct context *context, uint64_t tag)
     lease = state->leases[tag >> 1];
     lease->timing = false;
     if (lease->waiter_count > 0)
-        get_upstream(state, lease, context);
+        upstream_get(state, lease, context);
     else
         lease->away_ns = 0; /* the next one who asks finds out */
     return 0;

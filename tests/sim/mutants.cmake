@@ -79,6 +79,9 @@ sim_mutant(secret_in_audit SEES "secret" FILE actors/token/step_waiters.c
 sim_mutant(drained_too_early SEES "promise 4" FILE actors/token/step.c
   FROM "if (profile->unsaved ? !profile->answer_sealed : profile->phase != PHASE_NONE)"
   TO "if (profile->phase == PHASE_RESERVE)")
+sim_mutant(rejected_past_the_lease SEES "generation" FILE actors/proxy/proxy_actor.c
+  FROM "return wait_for_grant(state, context, message->profile, message->who, waiter);"
+  TO "return context_forward(context, proxy_keeper(state, context));")
 sim_mutant(origin_forgotten SEES "pinned" FILE actors/token/step.c
   FROM "*profile->rule = *event->rule;\n}"
   TO "*profile->rule = *event->rule;\n    profile->origin[0] = 0;\n}")

@@ -208,19 +208,25 @@ static void an_older_generation_is_never_handed_on(void **s)
     rig_free(rig);
 }
 
+static uint64_t reject(struct rig *rig, const char *token)
+{
+    uint8_t sha256[32];
+    struct secret *access = secret_new(token, strlen(token));
+
+    secret_sha256(access, sha256);
+    secret_free(access);
+    return rig_ask(rig, token_rejected, .profile = proto_text("lab:me"),
+                   .access_sha256 = {(const char *)sha256, 32}, .who = proto_text("axon"));
+}
+
 static void a_rejected_token_is_asked_for_anew_by_all(void **s)
 {
     struct provider_rule rule;
     struct rig *rig = rig_with_proxy(&rule, ROTATION_STRICT);
-    uint8_t sha256[32];
-    struct secret *access = secret_new("access-0", 8);
     uint64_t tag = get(rig, 0, false), other;
 
     (void)s;
-    secret_sha256(access, sha256);
-    secret_free(access);
-    tag = rig_ask(rig, token_rejected, .profile = proto_text("lab:me"),
-                  .access_sha256 = {(const char *)sha256, 32}, .who = proto_text("axon"));
+    tag = reject(rig, "access-0");
     other = get(rig, 0, false);
     assert_null(rig_answer(rig, tag));
     assert_null(rig_answer(rig, other)); /* not the rejected one out of memory */
@@ -229,6 +235,57 @@ static void a_rejected_token_is_asked_for_anew_by_all(void **s)
     assert_token(rig, tag, "access-1");
     assert_token(rig, other, "access-1");
     assert_int_equal(rig->script.count, 1);
+    rig_free(rig);
+}
+
+/* Nobody watches once the push came; the lease must learn of the newer one all the same. */
+static void the_answer_to_a_rejected_token_is_what_the_next_one_gets(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_proxy(&rule, ROTATION_STRICT);
+    uint64_t tag = get(rig, 0, false);
+    unsigned before;
+
+    (void)s;
+    rig->script.auto_life_s = 60;
+    tag = reject(rig, "access-0");
+    assert_token(rig, tag, "access-1");
+    before = audited(rig, "grant profile=lab:me");
+    tag = get(rig, 0, false);
+    assert_token(rig, tag, "access-1");
+    assert_int_equal(audited(rig, "grant profile=lab:me"), before);
+    rig_free(rig);
+}
+
+static void thirty_rejections_of_one_token_are_one_upstream(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_proxy(&rule, ROTATION_STRICT);
+    uint64_t tags[30], plain = get(rig, 0, false);
+
+    (void)s;
+    for (int i = 0; i < 30; i++)
+        tags[i] = reject(rig, "access-0");
+    plain = get(rig, 0, false);
+    rig->script.auto_life_s = 60;
+    rig_run(rig);
+    for (int i = 0; i < 30; i++)
+        assert_token(rig, tags[i], "access-1");
+    assert_token(rig, plain, "access-1");
+    assert_int_equal(rig->script.count, 1);
+    assert_in_range(audited(rig, "grant profile=lab:me generation=2"), 1, 2);
+    rig_free(rig);
+}
+
+static void a_hash_of_another_size_is_refused(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_proxy(&rule, ROTATION_STRICT);
+    uint64_t tag = rig_ask(rig, token_rejected, .profile = proto_text("lab:me"),
+                           .access_sha256 = {"short", 5});
+
+    (void)s;
+    assert_code(rig, tag, "bad_request");
     rig_free(rig);
 }
 
@@ -300,6 +357,9 @@ int main(void)
         cmocka_unit_test(who_waits_for_a_keeper_that_comes_back_in_time_is_served),
         cmocka_unit_test(an_older_generation_is_never_handed_on),
         cmocka_unit_test(a_rejected_token_is_asked_for_anew_by_all),
+        cmocka_unit_test(the_answer_to_a_rejected_token_is_what_the_next_one_gets),
+        cmocka_unit_test(thirty_rejections_of_one_token_are_one_upstream),
+        cmocka_unit_test(a_hash_of_another_size_is_refused),
         cmocka_unit_test(a_quota_reaches_all_agents_of_the_node_and_ends_for_all),
         cmocka_unit_test(refusals_and_status_come_through),
         cmocka_unit_test(the_swarm_is_joined_when_the_keeper_is_met),
