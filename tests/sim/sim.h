@@ -91,12 +91,18 @@ enum sim_fault {
         SIM_FAULT_COUNT
 };
 
-/* What a run of histories adds up to. */
+/* What happened, besides faults. */
+#define SIM_COUNTS(X)                                                                              \
+    X(requests) X(grants) X(refusals) X(served) X(unauthorised) X(spends) X(refreshes) X(resends)  \
+    X(overlaps) X(lost) X(relogins) X(boots) X(failed_saves)
+
+/* What a run of histories adds up to: numbers only, for they are added up. */
 struct sim_totals {
     uint64_t faults[SIM_FAULT_COUNT];
     uint64_t seeds, steps, events, virtual_s;
-    uint64_t requests, spends, resends, refreshes, served, refusals, grants, unauthorised;
-    uint64_t lost, relogins, boots, failed_saves, overlaps;
+#define X(name) uint64_t name;
+    SIM_COUNTS(X)
+#undef X
 };
 
 /* Which history, and what of it is cut away. */
