@@ -331,6 +331,7 @@ struct sim {
     char failure[512];
     enum sim_part part;
     uint64_t part_ns; /* when it began */
+    bool idle[NODES_MAX + 1]; /* a runtime that had nothing to do has nothing until an event */
 
     struct machine machines[NODES_MAX]; /* the keeper is on the first */
     struct runtime *keeper;             /* NULL: down */

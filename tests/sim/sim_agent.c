@@ -34,7 +34,7 @@ static const char *profile_of(const struct agent *agent)
 static void think(struct agent *agent, struct context *context)
 {
     struct sim *sim = agent->sim;
-    uint64_t most_s = sim->part >= PART_CALM ? 60 : sim->life_s / 2 + 10;
+    uint64_t most_s = sim->part == PART_CALM ? 60 : sim->life_s / 2 + 10;
 
     agent->rejections = 0;
     context_timer(context, sim_between(sim, 1, most_s) * SECOND_NS, TIMER_THINK);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cutting a history that fails down: fewer agents, fewer kinds of fault, fewer faults, as long as it
- * fails. */
+/* Cutting a history that fails down: fewer agents, fewer kinds of fault, fewer faults, as long as
+ * it fails. */
 #include <stdio.h>
 
 #include "sim_campaign.h"

@@ -180,11 +180,16 @@ static bool step_one(struct sim *sim)
         struct runtime *runtime = which == 0 ? sim->keeper : sim->nodes[which - 1].runtime;
         struct machine *machine = which == 0 ? &sim->machines[0] : sim->nodes[which - 1].machine;
 
-        if (runtime == NULL || machine_asleep(machine) || !runtime_step(runtime))
+        if (runtime == NULL || sim->idle[which] || machine_asleep(machine))
             continue;
+        if (!runtime_step(runtime)) {
+            sim->idle[which] = true;
+            continue;
+        }
         sim->totals->steps++;
         if (sim->keeper_dying) {
             keeper_kill(sim);
+            memset(sim->idle, 0, sizeof(sim->idle)); /* they see its links go down */
             sim_at(sim, sim->now_ns + sim_draw(sim, 60000) * MS_NS, on_boot_again, NULL, 0, 0);
         }
         check_disk(sim);
@@ -225,6 +230,7 @@ void sim_run_until(struct sim *sim, uint64_t until_ns)
     while (!sim->failed) {
         uint64_t next_ns;
 
+        memset(sim->idle, 0, sizeof(sim->idle));
         for (unsigned steps = 0; !sim->failed && step_one(sim);)
             if (++steps > STEPS_AT_ONCE_MAX)
                 sim_fail(sim, "livelock: no end of turns at one time");
