@@ -4,8 +4,8 @@
  * A crash may have come between any two steps of a refresh. In the order in which they are looked
  * at:
  *
- *     X.next, whole, of a newer generation   the crash came between its sync and its rename: the
- *                                            rename is made up for. This is n+1; it is never lost
+ *     X.next, whole, of a newer generation   the crash came before its rename: it is copied to a
+ *                                            new record. This is n+1; it is never lost
  *     X.next, anything else                  a reservation, or a save nobody was told of: removed
  *     X.record                               the credential
  *     intent of an older generation          its spend is over: removed, with its answer
@@ -163,6 +163,28 @@ static int record_generation(struct recovery *recovery, const char *base, uint64
     return error;
 }
 
+/* Whoever wrote the file may have died when its sync failed. From then on it reads well for as long
+ * as the machine runs, and a sync of it succeeds, and the disk has nothing of it; so the record
+ * becomes a new file with the same bytes. On a full disk what is there must do. */
+static int put_in_place(struct store_file *store, const char *name, const char *record)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    int error = store_read_file(store, name, FILE_READ_MAX, &bytes, &size);
+    if (error < 0) {
+        return error;
+    }
+    error = store_replace_file(store, record, bytes, size);
+    free(bytes);
+    if (error == -ENOSPC || error == -EDQUOT) {
+        return store_rename_over(store, name, record);
+    }
+    if (error == 0) {
+        store->disk->unlink(store->disk, store->dir_fd, name); /* or at the next load */
+    }
+    return error;
+}
+
 static int finish_next(struct recovery *recovery, const char *name, const char *base)
 {
     struct store_file *store = recovery->store;
@@ -186,7 +208,7 @@ static int finish_next(struct recovery *recovery, const char *name, const char *
             return 0; /* reported with the records; which of the two is right, a person says */
         }
         if (error < 0 || generation > stored) {
-            return error < 0 ? error : store_rename_over(store, name, record);
+            return error < 0 ? error : put_in_place(store, name, record);
         }
     } else if (error != -ENODATA && error != -EBADMSG) {
         return error;

@@ -439,9 +439,11 @@ static void check_end(struct rig *rig, const struct profile *profile)
     struct crash_world *world = rig->world;
     unsigned number = crash_token_number(profile->credential.refresh);
     enum rotation rule = world->server.rule;
-    bool may_be_lost = world->answer_lost &&
-                       (rule == ROTATION_STRICT || (rule == ROTATION_GRACE && world->slept) ||
-                        (rule == ROTATION_TWO_PHASE && world->used_unsaved));
+    bool may_be_lost =
+        world->answer_lost &&
+        (rule == ROTATION_STRICT ||
+         (rule == ROTATION_GRACE && (world->slept || world->used_unsaved)) ||
+         (rule == ROTATION_TWO_PHASE && world->used_unsaved));
     crash_server_pass(&world->server, world->wall_ms);
     if (profile->credential.generation < world->published) {
         violate(rig, "generation %llu is what is left, %llu was handed out",
@@ -553,7 +555,7 @@ void crash_life_run(struct crash_life *life)
         life->at_point = NULL;
         if (world->disk != NULL) {
             world->disk->changed = NULL;
-            world->disk->fail_at = 0;
+            memset(world->disk->faults, 0, sizeof(world->disk->faults));
         }
         rig->store->close(rig->store);
     }

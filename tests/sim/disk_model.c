@@ -182,10 +182,11 @@ void inode_sync(struct model_inode *inode)
         set_entries(inode, &now);
         return;
     }
-    while (inode->version_count > 1) {
-        content_unref(inode->versions[0]);
-        memmove(inode->versions, inode->versions + 1,
-                --inode->version_count * sizeof(inode->versions[0]));
+    unsigned kept = inode->spoilt ? 1 : 0; /* the durable one, besides the last */
+    while (inode->version_count > kept + 1) {
+        content_unref(inode->versions[kept]);
+        memmove(inode->versions + kept, inode->versions + kept + 1,
+                (--inode->version_count - kept) * sizeof(inode->versions[0]));
     }
 }
 
@@ -270,7 +271,7 @@ static unsigned move_inode(struct move *move, unsigned index)
     move->numbers[index] = number + 1;
     to->inodes = grow(to->inodes, to->inode_count, sizeof(*to->inodes));
     struct model_inode inode = {.directory = old->directory, .ino = old->ino,
-                                .version_count = old->version_count};
+                                .version_count = old->version_count, .spoilt = old->spoilt};
     for (unsigned i = 0; i < old->version_count; i++) {
         inode.versions[i] = old->versions[i];
         inode.versions[i]->refs++;
@@ -401,6 +402,7 @@ struct disk_model *disk_model_lose_power(const struct disk_model *model, struct 
 void disk_model_settle(struct disk_model *model)
 {
     for (unsigned i = 0; i < model->inode_count; i++) {
+        model->inodes[i].spoilt = false;
         inode_sync(&model->inodes[i]);
     }
 }
@@ -436,7 +438,7 @@ unsigned disk_model_open_fds(const struct disk_model *model)
 static uint64_t hash_inode(const struct disk_model *model, unsigned index, uint64_t seed)
 {
     const struct model_inode *inode = &model->inodes[index];
-    uint64_t hash = mix(seed, inode->directory), sum = 0;
+    uint64_t hash = mix(mix(seed, inode->directory), inode->spoilt), sum = 0;
     for (unsigned i = 0; i < inode->version_count; i++) {
         hash = mix(hash, inode->versions[i]->hash);
     }

@@ -9,12 +9,15 @@
  *     the size is that of any version, whatever the sectors say;
  *     each directory operation has happened or not, whatever came of the others.
  *
+ * A sync of a file that failed is never made up for: the kernel calls the pages clean, so a later
+ * one succeeds and changes nothing, while programs go on reading what the disk may not have.
+ *
  * disk_model_lose_power makes one such state; driven by a struct choices, all of them, one after
  * the other. File systems in use promise more, so a program that survives here survives there.
  * When only the program is killed, what it wrote stays, synced or not (disk_model_clone).
  *
  * Besides it can be full, refuse to rewrite blocks when full as a copy-on-write system does, fail
- * the k-th call, and carry one planted bug, for a test must be seen to fail. */
+ * given calls, and carry one planted bug, for a test must be seen to fail. */
 #pragma once
 
 #include <stdbool.h>
@@ -43,6 +46,16 @@ enum disk_bug {
     BUG_REWRITTEN       /* the record is overwritten in place */
 };
 
+/* A run of calls that fail. */
+#define DISK_FAULTS_MAX 2
+
+struct disk_fault {
+    unsigned at;    /* number of the first one; 0: none */
+    unsigned times; /* so many; 0: all from there on */
+    int error;      /* as errno; 0: reads and writes are short, the others work */
+    bool late;      /* it has its effect (a write half of it), and fails all the same */
+};
+
 struct model_content;
 struct model_inode;
 
@@ -65,10 +78,8 @@ struct disk_model {
     bool full;          /* no block and no name is to be had */
     bool copy_on_write; /* a block once written needs a new one */
 
-    unsigned calls;     /* so far, all kinds */
-    unsigned fail_at;   /* number of the call that fails; 0: none */
-    int error;          /* as errno; 0: only writes are hit, and are short */
-    bool for_ever;
+    unsigned calls; /* so far, all kinds */
+    struct disk_fault faults[DISK_FAULTS_MAX];
 
     void *arg;
     /* After each call that may have changed something; or NULL. */

@@ -34,6 +34,7 @@ struct model_inode {
     uint64_t ino;
     struct model_content *versions[MODEL_VERSIONS]; /* of a file */
     unsigned version_count;
+    bool spoilt; /* a sync of it failed */
     struct model_entry *entries; /* of a directory: durable ones */
     unsigned entry_count;
     struct model_op *ops; /* and what came since */

@@ -18,13 +18,26 @@ static struct disk_model *model_of(const struct disk_port *disk)
     return (struct disk_model *)(uintptr_t)disk;
 }
 
-/* 0, or the error this call has to fail with. */
-static int next_call(struct disk_model *model)
+/* What is the matter with a call. */
+struct hit {
+    int before, after; /* it fails before, or after, it has done something */
+    bool is_short;
+};
+
+static struct hit next_call(struct disk_model *model)
 {
+    struct hit hit = {0};
     model->calls++;
-    bool due = model->fail_at != 0 && (model->for_ever ? model->calls >= model->fail_at
-                                                       : model->calls == model->fail_at);
-    return due ? -model->error : 0;
+    for (size_t i = 0; i < DISK_FAULTS_MAX; i++) {
+        const struct disk_fault *fault = &model->faults[i];
+        if (fault->at == 0 || model->calls < fault->at ||
+            (fault->times != 0 && model->calls - fault->at >= fault->times)) {
+            continue;
+        }
+        hit.is_short = hit.is_short || fault->late || fault->error == 0;
+        *(fault->late ? &hit.after : &hit.before) = -fault->error;
+    }
+    return hit;
 }
 
 static void changed(struct disk_model *model, const char *call, const char *name)
@@ -150,8 +163,8 @@ static int model_open(const struct disk_port *disk, int dir, const char *path, i
     char name[256];
     unsigned parent = 0, inode;
     (void)mode;
-    int error = next_call(model);
-    error = error < 0 ? error : walk(model, dir, path, &parent, name);
+    struct hit hit = next_call(model);
+    int error = hit.before < 0 ? hit.before : walk(model, dir, path, &parent, name);
     if (error < 0) {
         return error;
     }
@@ -169,6 +182,9 @@ static int model_open(const struct disk_port *disk, int dir, const char *path, i
         }
         changed(model, "create", model->names->texts[id]);
     }
+    if (hit.after < 0) {
+        return hit.after;
+    }
     bool wants_dir = (flags & O_DIRECTORY) != 0;
     return wants_dir && !model->inodes[inode].directory ? -ENOTDIR : take_fd(model, inode);
 }
@@ -178,16 +194,17 @@ static int model_close(const struct disk_port *disk, int fd)
     struct disk_model *model = model_of(disk);
     assert(model->fds[fd] != 0);
     model->fds[fd] = 0; /* it is gone whatever close says */
-    return next_call(model);
+    struct hit hit = next_call(model);
+    return hit.before < 0 ? hit.before : hit.after;
 }
 
 static int model_stat(const struct disk_port *disk, int fd, struct stat *ret_stat)
 {
     struct disk_model *model = model_of(disk);
     const struct model_inode *inode = inode_of(model, fd);
-    int error = next_call(model);
-    if (error < 0) {
-        return error;
+    struct hit hit = next_call(model);
+    if (hit.before < 0 || hit.after < 0) {
+        return hit.before < 0 ? hit.before : hit.after;
     }
     *ret_stat = (struct stat){
         .st_ino = inode->ino,
@@ -204,10 +221,11 @@ static ssize_t model_read(const struct disk_port *disk, int fd, void *ret_bytes,
 {
     struct disk_model *model = model_of(disk);
     const struct model_content *content = inode_now(inode_of(model, fd));
-    int error = next_call(model);
-    if (error < 0) {
-        return error;
+    struct hit hit = next_call(model);
+    if (hit.before < 0 || hit.after < 0) {
+        return hit.before < 0 ? hit.before : hit.after;
     }
+    size = hit.is_short && size > 1 ? size / 2 : size;
     size_t left = content->size > (size_t)at ? content->size - (size_t)at : 0;
     size = size < left ? size : left;
     content_read(content, (size_t)at, ret_bytes, size);
@@ -241,15 +259,11 @@ static ssize_t model_write(const struct disk_port *disk, int fd, const void *byt
 {
     struct disk_model *model = model_of(disk);
     struct model_inode *inode = inode_of(model, fd);
-    int error = next_call(model);
-    bool hit = model->fail_at != 0 && (model->for_ever ? model->calls >= model->fail_at
-                                                       : model->calls == model->fail_at);
-    if (error < 0) {
-        return error;
+    struct hit hit = next_call(model);
+    if (hit.before < 0) {
+        return hit.before;
     }
-    if (hit && size > 1) {
-        size /= 2;
-    }
+    size = hit.is_short && size > 1 ? size / 2 : size;
     if (!has_room(model, inode_now(inode), (size_t)at + size, (size_t)at)) {
         return -ENOSPC;
     }
@@ -261,7 +275,7 @@ static ssize_t model_write(const struct disk_port *disk, int fd, const void *byt
     }
     put_bytes(inode, (size_t)at, bytes, size);
     changed(model, "write", name_of(model, fd));
-    return (ssize_t)size;
+    return hit.after < 0 ? hit.after : (ssize_t)size;
 }
 
 static int model_allocate(const struct disk_port *disk, int fd, off_t size)
@@ -269,9 +283,9 @@ static int model_allocate(const struct disk_port *disk, int fd, off_t size)
     struct disk_model *model = model_of(disk);
     struct model_inode *inode = inode_of(model, fd);
     const struct model_content *old = inode_now(inode);
-    int error = next_call(model);
-    if (error < 0 || inode->late_dir != 0) {
-        return error;
+    struct hit hit = next_call(model);
+    if (hit.before < 0 || inode->late_dir != 0) {
+        return hit.before;
     }
     if ((size_t)size > old->size) {
         if (model->full) {
@@ -280,31 +294,33 @@ static int model_allocate(const struct disk_port *disk, int fd, off_t size)
         inode_push(inode, content_new(old->bytes, old->used, (size_t)size));
         changed(model, "allocate", name_of(model, fd));
     }
-    return 0;
+    return hit.after;
 }
 
 static int model_sync(const struct disk_port *disk, int fd)
 {
     struct disk_model *model = model_of(disk);
     struct model_inode *inode = inode_of(model, fd);
-    int error = next_call(model);
-    if (error < 0) {
-        return error;
+    struct hit hit = next_call(model);
+    if (hit.before < 0) {
+        inode->spoilt = !inode->directory;
+        changed(model, "failed sync", name_of(model, fd));
+        return hit.before;
     }
     if (model->bug != (inode->directory ? BUG_NO_DIR_SYNC : BUG_NO_FILE_SYNC)) {
         inode_sync(inode);
     }
     changed(model, "sync", name_of(model, fd));
-    return 0;
+    return hit.after;
 }
 
 static int model_rename(const struct disk_port *disk, int dir, const char *from, const char *to)
 {
     struct disk_model *model = model_of(disk);
     char old[256];
-    int error = next_call(model);
-    if (error < 0) {
-        return error;
+    struct hit hit = next_call(model);
+    if (hit.before < 0) {
+        return hit.before;
     }
     snprintf(old, sizeof(old), "%s", from);
     replant(model, old);
@@ -317,7 +333,7 @@ static int model_rename(const struct disk_port *disk, int dir, const char *from,
                  (struct model_op){.kind = OP_RENAME, .name = name, .inode = inode,
                                    .to = model_name(model->names, to)});
     changed(model, "rename", model->names->texts[name]);
-    return 0;
+    return hit.after;
 }
 
 static int model_unlink(const struct disk_port *disk, int dir, const char *name)
@@ -325,14 +341,14 @@ static int model_unlink(const struct disk_port *disk, int dir, const char *name)
     struct disk_model *model = model_of(disk);
     unsigned parent = (unsigned)model->fds[dir] - 1, id = model_name(model->names, name);
     unsigned inode = find(model, parent, id);
-    int error = next_call(model);
-    if (error < 0 || inode == NONE) {
-        return error < 0 ? error : -ENOENT;
+    struct hit hit = next_call(model);
+    if (hit.before < 0 || inode == NONE) {
+        return hit.before < 0 ? hit.before : -ENOENT;
     }
     inode_add_op(&model->inodes[parent],
                  (struct model_op){.kind = OP_UNLINK, .name = id, .inode = inode});
     changed(model, "unlink", model->names->texts[id]);
-    return 0;
+    return hit.after;
 }
 
 static int model_mkdir(const struct disk_port *disk, int dir, const char *path, mode_t mode)
@@ -341,8 +357,8 @@ static int model_mkdir(const struct disk_port *disk, int dir, const char *path, 
     char name[256];
     unsigned parent = 0;
     (void)mode;
-    int error = next_call(model);
-    error = error < 0 ? error : walk(model, dir, path, &parent, name);
+    struct hit hit = next_call(model);
+    int error = hit.before < 0 ? hit.before : walk(model, dir, path, &parent, name);
     if (error < 0) {
         return error;
     }
@@ -357,14 +373,15 @@ static int model_mkdir(const struct disk_port *disk, int dir, const char *path, 
     inode_add_op(&model->inodes[parent],
                  (struct model_op){.kind = OP_LINK, .name = id, .inode = inode});
     changed(model, "mkdir", model->names->texts[id]);
-    return 0;
+    return hit.after;
 }
 
 /* There is one process at a time. */
 static int model_lock(const struct disk_port *disk, int fd)
 {
     (void)fd;
-    return next_call(model_of(disk));
+    struct hit hit = next_call(model_of(disk));
+    return hit.before < 0 ? hit.before : hit.after;
 }
 
 static int model_list(const struct disk_port *disk, int dir, void *arg,
@@ -372,15 +389,16 @@ static int model_list(const struct disk_port *disk, int dir, void *arg,
 {
     struct disk_model *model = model_of(disk);
     struct model_entries entries;
-    int error = next_call(model);
-    if (error < 0) {
-        return error;
+    struct hit hit = next_call(model);
+    if (hit.before < 0) {
+        return hit.before;
     }
     inode_entries(inode_of(model, dir), &entries);
+    entries.count = hit.after < 0 ? entries.count / 2 : entries.count;
     for (unsigned i = 0; i < entries.count; i++) {
         each(arg, model->names->texts[entries.list[i].name]);
     }
-    return 0;
+    return hit.after;
 }
 
 static int64_t model_wall_ms(const struct disk_port *disk)

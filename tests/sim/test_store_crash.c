@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "crash_rig.h"
+#include "crash_seen.h"
 
 #define MINUTE_MS 60000
 
@@ -28,45 +29,6 @@ void __wrap_randombytes_buf(void *bytes, size_t size);
 void __wrap_randombytes_buf(void *bytes, size_t size)
 {
     memset(bytes, 0xa5, size);
-}
-
-/* ---- a set of hashes ------------------------------------------------------------------------ */
-
-struct seen {
-    uint64_t (*slots)[2];
-    size_t size, count;
-};
-
-static bool seen_insert(struct seen *seen, const uint64_t hash[2])
-{
-    size_t at = hash[0] & (seen->size - 1);
-    while (seen->slots[at][0] != 0 || seen->slots[at][1] != 0) {
-        if (seen->slots[at][0] == hash[0] && seen->slots[at][1] == hash[1]) {
-            return false;
-        }
-        at = (at + 1) & (seen->size - 1);
-    }
-    memcpy(seen->slots[at], hash, sizeof(seen->slots[at]));
-    seen->count++;
-    return true;
-}
-
-/* True: it is new. */
-static bool seen_add(struct seen *seen, const uint64_t hash[2])
-{
-    if (2 * (seen->count + 1) > seen->size) {
-        struct seen grown = {.size = seen->size != 0 ? 2 * seen->size : 1024};
-        grown.slots = calloc(grown.size, sizeof(*grown.slots));
-        assert_non_null(grown.slots);
-        for (size_t i = 0; i < seen->size; i++) {
-            if (seen->slots[i][0] != 0 || seen->slots[i][1] != 0) {
-                seen_insert(&grown, seen->slots[i]);
-            }
-        }
-        free(seen->slots);
-        *seen = grown;
-    }
-    return seen_insert(seen, hash);
 }
 
 /* ---- the exploration ------------------------------------------------------------------------ */
@@ -82,7 +44,7 @@ struct exploration {
     size_t next, count;
     struct trail *trails; /* of all worlds so far, by id */
     size_t trail_count;
-    struct seen seen;
+    struct crash_seen seen;
     struct crash_world *at; /* in which a life is going on */
     const char *call, *name; /* of the disk */
     unsigned long points, states, lives, lost;
@@ -95,33 +57,11 @@ static void *grow(void *list, size_t count, size_t size)
     return grown;
 }
 
-static void world_hash(const struct crash_world *world, uint64_t ret_hash[2])
-{
-    const uint64_t facts[] = {world->now_ns, (uint64_t)world->wall_ms, world->boots,
-                              world->imported, world->answer_lost, world->slept,
-                              world->used_unsaved, world->fills, world->disk->full,
-                              world->published};
-    disk_model_hash(world->disk, ret_hash);
-    const uint8_t *bytes = (const uint8_t *)&world->server;
-    for (size_t i = 0; i < sizeof(world->server); i++) {
-        ret_hash[0] = (ret_hash[0] ^ bytes[i]) * 0x100000001b3ull;
-        ret_hash[1] = (ret_hash[1] ^ bytes[i]) * 0x9e3779b97f4a7c15ull;
-    }
-    for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
-        ret_hash[0] = (ret_hash[0] ^ facts[i]) * 0x9e3779b97f4a7c15ull;
-        ret_hash[0] ^= ret_hash[0] >> 31;
-        ret_hash[1] = (ret_hash[1] ^ facts[i]) * 0xbf58476d1ce4e5b9ull;
-        ret_hash[1] ^= ret_hash[1] >> 29;
-    }
-}
-
 /* Keeps a world (its disk taken) unless it was met before. */
 static void keep(struct exploration *exploration, struct crash_world *world, const char *how)
 {
-    uint64_t hash[2];
     exploration->states++;
-    world_hash(world, hash);
-    if (!seen_add(&exploration->seen, hash)) {
+    if (!crash_seen_add(&exploration->seen, world)) {
         crash_world_deinit(world);
         return;
     }
@@ -222,7 +162,7 @@ static void explore(struct exploration *exploration, char ret_why[4 * CRASH_WHY_
     }
     free(exploration->worlds);
     free(exploration->trails);
-    free(exploration->seen.slots);
+    crash_seen_deinit(&exploration->seen);
 }
 
 struct plan {
