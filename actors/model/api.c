@@ -40,6 +40,60 @@ char *item_text(const json_t *content)
     return text.bytes;
 }
 
+json_t *item_string(const json_t *content)
+{
+    char *text = item_text(content);
+    json_t *string = json_string(text);
+    free(text);
+    return string;
+}
+
+static bool is_anothers(const json_t *item, const char *type, const char *by)
+{
+    const char *writer = json_string_value(json_object_get(item, ITEM_BY));
+    return strcmp(type, "reasoning") == 0 && (!writer || !by || strcmp(writer, by) != 0);
+}
+
+json_t *items_write(const struct api_call *call, const struct item_form *forms)
+{
+    json_t *list = json_array(), *item;
+    size_t i;
+    json_array_foreach(call->input, i, item) {
+        const struct item_form *form = forms;
+        const char *type = json_text(item, "type");
+        while (form->type && strcmp(form->type, *type ? type : "message") != 0)
+            form++;
+        if (!form->add || is_anothers(item, type, call->by))
+            continue;
+        if (form->add(list, item) < 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+json_t *tools_write(const json_t *declared, json_t *(*tool)(json_t *declared))
+{
+    json_t *list = json_array(), *each;
+    size_t i;
+    json_array_foreach(declared, i, each)
+        if (json_array_append_new(list, tool(each)) < 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
+int event_read(struct reading *reading, const struct event_form *forms, const char *type,
+               const json_t *event)
+{
+    for (; forms->type; forms++)
+        if (strcmp(forms->type, type) == 0)
+            return forms->handle(reading, event);
+    return 0;
+}
+
 const char *json_text(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));

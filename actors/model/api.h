@@ -44,9 +44,23 @@ const struct api *api_find(const char *name);
 
 /* ---- shared by the kinds ------------------------------------------------------------------- */
 
-/* Appends all text of an item's content (a string, or an array of parts) to a string. A malloc'd
- * string, NULL without memory. */
+/* How one type of item is written into a list of the request. `type` NULL ends a table and takes
+ * whatever it does not name; without `add` such items are left out. */
+struct item_form {
+    const char *type;
+    /* 0, or -ENOMEM. */
+    int (*add)(json_t *list, json_t *item);
+};
+
+/* The conversation, and the declared tools, as a request has them. A new array; NULL without
+ * memory. An item without a type is a message; reasoning of somebody else is left out. */
+json_t *items_write(const struct api_call *call, const struct item_form *forms);
+json_t *tools_write(const json_t *declared, json_t *(*tool)(json_t *declared));
+
+/* All text of an item's content (a string, or an array of parts): malloc'd, or as a JSON string.
+ * NULL without memory. */
 char *item_text(const json_t *content);
+json_t *item_string(const json_t *content);
 /* The string at key, "" when there is none. */
 const char *json_text(const json_t *object, const char *key);
 uint64_t json_count(const json_t *object, const char *key);
@@ -54,3 +68,12 @@ uint64_t json_count(const json_t *object, const char *key);
 int json_append_piece(json_t *object, const char *key, const char *piece);
 /* Adds the call of a finished function_call item, but not the item. */
 int reading_note_call(struct reading *reading, const json_t *item);
+
+/* How one type of event is read. A row without a type ends a table; what no row names is a new
+ * thing of the provider's, not an error. */
+struct event_form {
+    const char *type;
+    int (*handle)(struct reading *reading, const json_t *event);
+};
+int event_read(struct reading *reading, const struct event_form *forms, const char *type,
+               const json_t *event);

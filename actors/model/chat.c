@@ -13,21 +13,18 @@
 
 /* ---- the conversation ---------------------------------------------------------------------- */
 
-static int add_message(json_t *messages, const json_t *item)
+static int add_message(json_t *messages, json_t *item)
 {
     const char *role = json_text(item, "role");
-    char *text = item_text(json_object_get(item, "content"));
-    if (!text)
-        return -ENOMEM;
     if (strcmp(role, "developer") == 0) /* most servers know only the older word */
         role = "system";
-    json_t *message = json_pack("{ssss}", "role", *role ? role : "user", "content", text);
-    free(text);
+    json_t *message = json_pack("{ssso}", "role", *role ? role : "user", "content",
+                                item_string(json_object_get(item, "content")));
     return json_array_append_new(messages, message) < 0 ? -ENOMEM : 0;
 }
 
 /* Calls belong to the assistant's message before them; a new one is opened when there is none. */
-static int add_call(json_t *messages, const json_t *item)
+static int add_call(json_t *messages, json_t *item)
 {
     size_t count = json_array_size(messages);
     json_t *last = count > 0 ? json_array_get(messages, count - 1) : NULL;
@@ -44,64 +41,38 @@ static int add_call(json_t *messages, const json_t *item)
     return json_array_append_new(json_object_get(last, "tool_calls"), call) < 0 ? -ENOMEM : 0;
 }
 
-static int add_output(json_t *messages, const json_t *item)
+static int add_output(json_t *messages, json_t *item)
 {
-    char *text = item_text(json_object_get(item, "output"));
-    if (!text)
-        return -ENOMEM;
-    json_t *message = json_pack("{ssssss}", "role", "tool", "tool_call_id",
-                                json_text(item, "call_id"), "content", text);
-    free(text);
+    json_t *message = json_pack("{ssssso}", "role", "tool", "tool_call_id",
+                                json_text(item, "call_id"), "content",
+                                item_string(json_object_get(item, "output")));
     return json_array_append_new(messages, message) < 0 ? -ENOMEM : 0;
 }
 
-static json_t *messages_of(const struct api_call *call)
-{
-    json_t *messages = json_array(), *item;
-    size_t i;
-    int result = 0;
-    if (call->instructions.size > 0)
-        json_array_append_new(messages, json_pack("{ssss%}", "role", "system", "content",
-                                                  call->instructions.data,
-                                                  (size_t)call->instructions.size));
-    json_array_foreach(call->input, i, item) {
-        const char *type = json_text(item, "type");
-        if (strcmp(type, "function_call") == 0)
-            result = add_call(messages, item);
-        else if (strcmp(type, "function_call_output") == 0)
-            result = add_output(messages, item);
-        else if (*type == '\0' || strcmp(type, "message") == 0)
-            result = add_message(messages, item);
-        if (result < 0)
-            break;
-    }
-    if (result == 0)
-        return messages;
-    json_decref(messages);
-    return NULL;
-}
+static const struct item_form items[] = {
+    {"message", add_message},
+    {"function_call", add_call},
+    {"function_call_output", add_output},
+    {0},
+};
 
-static json_t *tools_of(const json_t *declared)
+static json_t *tool_of(json_t *declared)
 {
-    json_t *tools = json_array(), *tool;
-    size_t i;
-    json_array_foreach(declared, i, tool) {
-        json_t *function = json_copy(tool);
-        json_array_append_new(tools, json_pack("{ssso}", "type", "function", "function",
-                                               function));
-    }
-    return tools;
+    return json_pack("{ssso}", "type", "function", "function", json_copy(declared));
 }
 
 static json_t *build(const struct api_call *call)
 {
-    json_t *messages = messages_of(call);
-    if (!messages)
-        return NULL;
+    json_t *messages = items_write(call, items);
+    if (messages && call->instructions.size > 0)
+        json_array_insert_new(messages, 0,
+                              json_pack("{ssss%}", "role", "system", "content",
+                                        call->instructions.data,
+                                        (size_t)call->instructions.size));
     json_t *body = json_pack("{ss so sb s{sb}}", "model", call->model, "messages", messages,
                              "stream", 1, "stream_options", "include_usage", 1);
     if (body && json_array_size(call->tools) > 0)
-        json_object_set_new(body, "tools", tools_of(call->tools));
+        json_object_set_new(body, "tools", tools_write(call->tools, tool_of));
     return body;
 }
 

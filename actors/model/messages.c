@@ -27,23 +27,19 @@ static int add_block(json_t *messages, const char *role, json_t *block)
     return json_array_append_new(json_object_get(last, "content"), block) < 0 ? -ENOMEM : 0;
 }
 
-static int add_message(json_t *messages, const json_t *item)
+static int add_message(json_t *messages, json_t *item)
 {
     bool assistant = strcmp(json_text(item, "role"), "assistant") == 0;
-    char *text = item_text(json_object_get(item, "content"));
-    if (!text)
-        return -ENOMEM;
-    json_t *block = json_pack("{ssss}", "type", "text", "text", text);
-    bool empty = *text == '\0'; /* refused by the API */
-    free(text);
-    if (empty) {
-        json_decref(block);
+    json_t *text = item_string(json_object_get(item, "content"));
+    if (text && json_string_length(text) == 0) { /* refused by the API */
+        json_decref(text);
         return 0;
     }
-    return add_block(messages, assistant ? "assistant" : "user", block);
+    return add_block(messages, assistant ? "assistant" : "user",
+                     json_pack("{ssso}", "type", "text", "text", text));
 }
 
-static int add_call(json_t *messages, const json_t *item)
+static int add_call(json_t *messages, json_t *item)
 {
     json_t *input = json_loads(json_text(item, "arguments"), 0, NULL);
     if (!json_is_object(input)) {
@@ -55,68 +51,40 @@ static int add_call(json_t *messages, const json_t *item)
                                "name", json_text(item, "name"), "input", input));
 }
 
-static int add_output(json_t *messages, const json_t *item)
+static int add_output(json_t *messages, json_t *item)
 {
-    char *text = item_text(json_object_get(item, "output"));
-    if (!text)
-        return -ENOMEM;
-    json_t *block = json_pack("{ssssss}", "type", "tool_result", "tool_use_id",
-                              json_text(item, "call_id"), "content", text);
-    free(text);
-    return add_block(messages, "user", block);
+    return add_block(messages, "user",
+                     json_pack("{ssssso}", "type", "tool_result", "tool_use_id",
+                               json_text(item, "call_id"), "content",
+                               item_string(json_object_get(item, "output"))));
 }
 
-static json_t *messages_of(const json_t *input)
-{
-    json_t *messages = json_array(), *item;
-    size_t i;
-    int result = 0;
-    json_array_foreach(input, i, item) {
-        const char *type = json_text(item, "type");
-        if (strcmp(type, "function_call") == 0)
-            result = add_call(messages, item);
-        else if (strcmp(type, "function_call_output") == 0)
-            result = add_output(messages, item);
-        else if (*type == '\0' || strcmp(type, "message") == 0)
-            result = add_message(messages, item);
-        if (result < 0)
-            break;
-    }
-    if (result == 0)
-        return messages;
-    json_decref(messages);
-    return NULL;
-}
+static const struct item_form items[] = {
+    {"message", add_message},
+    {"function_call", add_call},
+    {"function_call_output", add_output},
+    {0},
+};
 
-static json_t *tools_of(const json_t *declared)
+static json_t *tool_of(json_t *declared)
 {
-    json_t *tools = json_array(), *tool;
-    size_t i;
-    json_array_foreach(declared, i, tool) {
-        json_t *schema = json_object_get(tool, "parameters");
-        json_array_append_new(tools,
-                              json_pack("{ssssso}", "name", json_text(tool, "name"),
-                                        "description", json_text(tool, "description"),
-                                        "input_schema",
-                                        schema ? json_incref(schema)
-                                               : json_pack("{ss}", "type", "object")));
-    }
-    return tools;
+    json_t *schema = json_object_get(declared, "parameters");
+    return json_pack("{ssssso}", "name", json_text(declared, "name"), "description",
+                     json_text(declared, "description"), "input_schema",
+                     schema ? json_incref(schema) : json_pack("{ss}", "type", "object"));
 }
 
 static json_t *build(const struct api_call *call)
 {
-    json_t *messages = messages_of(call->input);
-    if (!messages)
-        return NULL;
     unsigned output_max = call->output_max ? call->output_max : OUTPUT_MAX_DEFAULT;
-    json_t *body = json_pack("{ss so sb si}", "model", call->model, "messages", messages, "stream",
-                             1, "max_tokens", (int)output_max);
+    json_t *body = json_pack("{ss so sb si}", "model", call->model, "messages",
+                             items_write(call, items), "stream", 1, "max_tokens",
+                             (int)output_max);
     if (body && call->instructions.size > 0)
         json_object_set_new(body, "system",
                             json_stringn(call->instructions.data, call->instructions.size));
     if (body && json_array_size(call->tools) > 0)
-        json_object_set_new(body, "tools", tools_of(call->tools));
+        json_object_set_new(body, "tools", tools_write(call->tools, tool_of));
     return body;
 }
 
@@ -194,10 +162,7 @@ static int on_error(struct reading *reading, const json_t *event)
     return -EREMOTEIO;
 }
 
-static const struct {
-    const char *type;
-    int (*handle)(struct reading *reading, const json_t *event);
-} events[] = {
+static const struct event_form events[] = {
     {"message_start", on_start},
     {"content_block_start", on_block_start},
     {"content_block_delta", on_block_delta},
@@ -205,17 +170,13 @@ static const struct {
     {"message_delta", on_message_delta},
     {"message_stop", on_stop},
     {"error", on_error},
+    {0},
 };
 
 static int on_event(struct reading *reading, const char *name, const json_t *event)
 {
     const char *type = json_text(event, "type");
-    if (*type == '\0')
-        type = name;
-    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
-        if (strcmp(events[i].type, type) == 0)
-            return events[i].handle(reading, event);
-    return 0;
+    return event_read(reading, events, *type ? type : name, event);
 }
 
 const struct api api_messages = {

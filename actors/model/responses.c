@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static json_t *tool_of(const json_t *declared)
+static json_t *tool_of(json_t *declared)
 {
     json_t *tool = json_pack("{ssssss}", "type", "function", "name", json_text(declared, "name"),
                              "description", json_text(declared, "description"));
@@ -25,39 +25,36 @@ static json_t *tool_of(const json_t *declared)
 /* With a tool space (Sign in with ChatGPT) function tools must stand inside a namespace tool. */
 static json_t *tools_of(const struct api_call *call)
 {
-    json_t *tools = json_array(), *declared;
-    size_t i;
-    json_array_foreach(call->tools, i, declared)
-        json_array_append_new(tools, tool_of(declared));
+    json_t *tools = tools_write(call->tools, tool_of);
     if (!call->tool_space)
         return tools;
     return json_pack("[{ss ss ss so}]", "type", "namespace", "name", call->tool_space,
                      "description", "Tools of this agent.", "tools", tools);
 }
 
-static json_t *input_of(const struct api_call *call)
+static int add_reasoning(json_t *input, json_t *item)
 {
-    json_t *input = json_array(), *item;
-    size_t i;
-    json_array_foreach(call->input, i, item) {
-        const char *by = json_string_value(json_object_get(item, ITEM_BY));
-        if (strcmp(json_text(item, "type"), "reasoning") != 0) {
-            json_array_append(input, item);
-        } else if (by && call->by && strcmp(by, call->by) == 0) {
-            json_t *own = json_copy(item);
-            json_object_del(own, ITEM_BY);
-            json_array_append_new(input, own);
-        }
-    }
-    return input;
+    json_t *own = json_copy(item);
+    json_object_del(own, ITEM_BY);
+    return json_array_append_new(input, own) < 0 ? -ENOMEM : 0;
 }
+
+static int add_as_it_is(json_t *input, json_t *item)
+{
+    return json_array_append(input, item) < 0 ? -ENOMEM : 0;
+}
+
+static const struct item_form items[] = {
+    {"reasoning", add_reasoning},
+    {NULL, add_as_it_is},
+};
 
 static json_t *build(const struct api_call *call)
 {
     json_t *body = json_pack("{ss ss% so sb sb}", "model", call->model, "instructions",
                              call->instructions.data ? call->instructions.data : "",
-                             (size_t)call->instructions.size, "input", input_of(call), "store",
-                             0, "stream", 1);
+                             (size_t)call->instructions.size, "input",
+                             items_write(call, items), "store", 0, "stream", 1);
     if (!body)
         return NULL;
     if (json_array_size(call->tools) > 0) {
@@ -152,10 +149,7 @@ static int on_failed(struct reading *reading, const json_t *event)
     return -EREMOTEIO;
 }
 
-static const struct {
-    const char *type;
-    int (*handle)(struct reading *reading, const json_t *event);
-} events[] = {
+static const struct event_form events[] = {
     {"response.output_text.delta", on_delta},
     {"response.refusal.delta", on_delta},
     {"response.output_item.done", on_item},
@@ -163,19 +157,16 @@ static const struct {
     {"response.incomplete", on_incomplete},
     {"response.failed", on_failed},
     {"error", on_failed},
+    {0},
 };
 
-/* The type stands in the data and in the event's name; the data wins. Unknown types are new
- * things, not errors. */
+/* The type stands in the data and in the event's name; the data wins. */
 static int on_event(struct reading *reading, const char *name, const json_t *event)
 {
     const char *type = json_text(event, "type");
     if (*type == '\0')
         type = json_object_get(event, "error") ? "error" : name;
-    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
-        if (strcmp(events[i].type, type) == 0)
-            return events[i].handle(reading, event);
-    return 0;
+    return event_read(reading, events, type, event);
 }
 
 const struct api api_responses = {

@@ -86,15 +86,15 @@ static void items_become_messages(void **state)
         "{\"type\":\"function_call_output\",\"call_id\":\"a\",\"output\":\"yes\"},"
         "{\"role\":\"developer\",\"content\":\"note\"}]",
         "[{\"name\":\"ask\",\"description\":\"d\",\"parameters\":{}}]",
-        "{\"model\":\"m\",\"stream\":true,\"stream_options\":{\"include_usage\":true},"
-        "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"ask\",\"description\":\"d\","
-        "\"parameters\":{}}}],\"messages\":["
+        "{\"model\":\"m\",\"messages\":["
         "{\"role\":\"system\",\"content\":\"Be short.\"},{\"role\":\"user\",\"content\":\"Hi\"},"
         "{\"role\":\"assistant\",\"content\":\"I ask.\",\"tool_calls\":["
         "{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"ask\",\"arguments\":\"{}\"}},"
         "{\"id\":\"b\",\"type\":\"function\",\"function\":{\"name\":\"ask\",\"arguments\":\"{}\"}}"
         "]},{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":\"yes\"},"
-        "{\"role\":\"system\",\"content\":\"note\"}]}");
+        "{\"role\":\"system\",\"content\":\"note\"}],\"stream\":true,"
+        "\"stream_options\":{\"include_usage\":true},\"tools\":[{\"type\":\"function\","
+        "\"function\":{\"name\":\"ask\",\"description\":\"d\",\"parameters\":{}}}]}");
 }
 
 int main(void)

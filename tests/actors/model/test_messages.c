@@ -63,13 +63,14 @@ static void items_become_turns_of_blocks(void **state)
         "{\"type\":\"function_call_output\",\"call_id\":\"a\",\"output\":\"yes\"},"
         "{\"role\":\"user\",\"content\":\"so?\"}]",
         "[{\"name\":\"ask\",\"description\":\"d\"}]",
-        "{\"model\":\"m\",\"stream\":true,\"max_tokens\":8192,\"system\":\"Be short.\","
-        "\"tools\":[{\"name\":\"ask\",\"description\":\"d\",\"input_schema\":{\"type\":\"object\"}"
-        "}],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"Hi\"}]},"
+        "{\"model\":\"m\",\"messages\":["
+        "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"Hi\"}]},"
         "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"I ask.\"},"
         "{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"ask\",\"input\":{\"x\":1}}]},"
         "{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"a\","
-        "\"content\":\"yes\"},{\"type\":\"text\",\"text\":\"so?\"}]}]}");
+        "\"content\":\"yes\"},{\"type\":\"text\",\"text\":\"so?\"}]}],"
+        "\"stream\":true,\"max_tokens\":8192,\"system\":\"Be short.\",\"tools\":["
+        "{\"name\":\"ask\",\"description\":\"d\",\"input_schema\":{\"type\":\"object\"}}]}");
 }
 
 int main(void)

@@ -129,9 +129,10 @@ static void the_body_has_what_the_plans_backends_demand(void **state)
     struct api_call call = {.model = "gpt-5.5", .instructions = proto_text("Be short."),
                             .reasoning = true, .cache_key = "k"};
     expect_body(&api_responses, &call, "[{\"role\":\"user\",\"content\":\"Hi\"}]", NULL,
-                "{\"model\":\"gpt-5.5\",\"instructions\":\"Be short.\",\"store\":false,"
-                "\"stream\":true,\"input\":[{\"role\":\"user\",\"content\":\"Hi\"}],"
-                "\"include\":[\"reasoning.encrypted_content\"],\"prompt_cache_key\":\"k\"}");
+                "{\"model\":\"gpt-5.5\",\"instructions\":\"Be short.\","
+                "\"input\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"store\":false,"
+                "\"stream\":true,\"include\":["
+                "\"reasoning.encrypted_content\"],\"prompt_cache_key\":\"k\"}");
 }
 
 static void reasoning_goes_back_only_to_whom_it_came_from(void **state)
@@ -143,9 +144,9 @@ static void reasoning_goes_back_only_to_whom_it_came_from(void **state)
                 "{\"type\":\"reasoning\",\"encrypted_content\":\"b\",\"_by\":\"lab lab:you\"},"
                 "{\"type\":\"reasoning\",\"encrypted_content\":\"c\"},"
                 "{\"role\":\"user\",\"content\":\"Hi\"}]", NULL,
-                "{\"model\":\"m\",\"instructions\":\"\",\"store\":false,\"stream\":true,"
+                "{\"model\":\"m\",\"instructions\":\"\","
                 "\"input\":[{\"type\":\"reasoning\",\"encrypted_content\":\"a\"},"
-                "{\"role\":\"user\",\"content\":\"Hi\"}]}");
+                "{\"role\":\"user\",\"content\":\"Hi\"}],\"store\":false,\"stream\":true}");
 }
 
 static void tools_stand_flat_or_in_a_namespace(void **state)
@@ -157,8 +158,8 @@ static void tools_stand_flat_or_in_a_namespace(void **state)
     "{\"type\":\"function\",\"name\":\"ask\",\"description\":\"d\",\"parameters\":"               \
     "{\"type\":\"object\",\"properties\":{}}}"
 #define BODY(tools)                                                                                \
-    "{\"model\":\"m\",\"instructions\":\"\",\"store\":false,\"stream\":true,\"input\":[],"        \
-    "\"tool_choice\":\"auto\",\"parallel_tool_calls\":true,\"tools\":[" tools "]}"
+    "{\"model\":\"m\",\"instructions\":\"\",\"input\":[],\"store\":false,\"stream\":true,"        \
+    "\"tools\":[" tools "],\"tool_choice\":\"auto\",\"parallel_tool_calls\":true}"
     expect_body(&api_responses, &(struct api_call){.model = "m"}, "[]", tools, BODY(ASK));
     expect_body(&api_responses, &(struct api_call){.model = "m", .tool_space = "queenright"}, "[]",
                 tools,
