@@ -428,7 +428,7 @@ unsigned disk_model_open_fds(const struct disk_model *model)
 {
     unsigned count = 0;
     for (size_t i = 0; i < sizeof(model->fds) / sizeof(model->fds[0]); i++) {
-        count += model->fds[i] != 0;
+        count += model->fds[i].inode != 0;
     }
     return count;
 }

@@ -59,6 +59,12 @@ struct disk_fault {
 struct model_content;
 struct model_inode;
 
+struct model_fd {
+    unsigned inode; /* + 1; 0: free */
+    int flags;
+    bool locked;
+};
+
 /* Names are the same in all copies of a disk, so they are kept once. */
 struct model_names {
     char **texts;
@@ -70,7 +76,7 @@ struct disk_model {
     struct model_names *names;
     struct model_inode *inodes;
     unsigned inode_count;
-    int fds[64]; /* inode + 1; 0: free */
+    struct model_fd fds[64];
     uint64_t last_ino;
     int64_t wall_ms;
 

@@ -47,10 +47,22 @@ static void changed(struct disk_model *model, const char *call, const char *name
     }
 }
 
+static unsigned number_of(const struct disk_model *model, int fd)
+{
+    assert(fd >= 0 && fd < 64 && model->fds[fd].inode != 0);
+    return model->fds[fd].inode - 1;
+}
+
 static struct model_inode *inode_of(struct disk_model *model, int fd)
 {
-    assert(fd >= 0 && fd < 64 && model->fds[fd] != 0);
-    return &model->inodes[model->fds[fd] - 1];
+    return &model->inodes[number_of(model, fd)];
+}
+
+/* 0, or -EBADF when it was not opened for that. */
+static int may(const struct disk_model *model, int fd, int mode)
+{
+    int opened = model->fds[fd].flags & O_ACCMODE;
+    return opened == O_RDWR || opened == mode ? 0 : -EBADF;
 }
 
 static unsigned find(const struct disk_model *model, unsigned dir, unsigned name)
@@ -68,7 +80,7 @@ static unsigned find(const struct disk_model *model, unsigned dir, unsigned name
 /* One that leads there, for people. */
 static const char *name_of(const struct disk_model *model, int fd)
 {
-    unsigned inode = (unsigned)model->fds[fd] - 1;
+    unsigned inode = number_of(model, fd);
     for (unsigned dir = 0; dir < model->inode_count; dir++) {
         struct model_entries entries = {.count = 0};
         if (model->inodes[dir].directory) {
@@ -93,7 +105,7 @@ static bool ends_with(const char *text, const char *end)
 static int walk(struct disk_model *model, int dir, const char *path, unsigned *ret_dir,
                 char ret_name[256])
 {
-    unsigned at = dir == AT_FDCWD ? 0 : (unsigned)model->fds[dir] - 1;
+    unsigned at = dir == AT_FDCWD ? 0 : number_of(model, dir);
     for (;;) {
         while (*path == '/') {
             path++;
@@ -109,8 +121,8 @@ static int walk(struct disk_model *model, int dir, const char *path, unsigned *r
             return 0;
         }
         at = strcmp(ret_name, ".") == 0 ? at : find(model, at, model_name(model->names, ret_name));
-        if (at == NONE) {
-            return -ENOENT;
+        if (at == NONE || !model->inodes[at].directory) {
+            return at == NONE ? -ENOENT : -ENOTDIR;
         }
     }
 }
@@ -145,11 +157,15 @@ static int make_file(struct disk_model *model, unsigned parent, unsigned id, uns
     return 0;
 }
 
-static int take_fd(struct disk_model *model, unsigned inode)
+static int take_fd(struct disk_model *model, unsigned inode, int flags)
 {
+    bool is_dir = model->inodes[inode].directory;
+    if (is_dir ? (flags & (O_ACCMODE | O_CREAT)) != O_RDONLY : (flags & O_DIRECTORY) != 0) {
+        return is_dir ? -EISDIR : -ENOTDIR;
+    }
     for (int fd = 0; fd < 64; fd++) {
-        if (model->fds[fd] == 0) {
-            model->fds[fd] = (int)inode + 1;
+        if (model->fds[fd].inode == 0) {
+            model->fds[fd] = (struct model_fd){.inode = inode + 1, .flags = flags};
             return fd;
         }
     }
@@ -185,17 +201,31 @@ static int model_open(const struct disk_port *disk, int dir, const char *path, i
     if (hit.after < 0) {
         return hit.after;
     }
-    bool wants_dir = (flags & O_DIRECTORY) != 0;
-    return wants_dir && !model->inodes[inode].directory ? -ENOTDIR : take_fd(model, inode);
+    return take_fd(model, inode, flags);
 }
 
 static int model_close(const struct disk_port *disk, int fd)
 {
     struct disk_model *model = model_of(disk);
-    assert(model->fds[fd] != 0);
-    model->fds[fd] = 0; /* it is gone whatever close says */
+    assert(model->fds[fd].inode != 0);
+    model->fds[fd] = (struct model_fd){0}; /* it is gone whatever close says */
     struct hit hit = next_call(model);
     return hit.before < 0 ? hit.before : hit.after;
+}
+
+static unsigned links_of(const struct disk_model *model, unsigned inode)
+{
+    unsigned count = model->inodes[inode].late_dir != 0;
+    for (unsigned dir = 0; dir < model->inode_count; dir++) {
+        struct model_entries entries = {.count = 0};
+        if (model->inodes[dir].directory) {
+            inode_entries(&model->inodes[dir], &entries);
+        }
+        for (unsigned i = 0; i < entries.count; i++) {
+            count += entries.list[i].inode == inode;
+        }
+    }
+    return count;
 }
 
 static int model_stat(const struct disk_port *disk, int fd, struct stat *ret_stat)
@@ -209,7 +239,7 @@ static int model_stat(const struct disk_port *disk, int fd, struct stat *ret_sta
     *ret_stat = (struct stat){
         .st_ino = inode->ino,
         .st_uid = geteuid(),
-        .st_nlink = inode->directory ? 2 : 1,
+        .st_nlink = inode->directory ? 2 : links_of(model, number_of(model, fd)),
         .st_mode = inode->directory ? S_IFDIR | 0700 : S_IFREG | 0600,
         .st_size = inode->directory ? 0 : (off_t)inode_now(inode)->size,
     };
@@ -224,6 +254,9 @@ static ssize_t model_read(const struct disk_port *disk, int fd, void *ret_bytes,
     struct hit hit = next_call(model);
     if (hit.before < 0 || hit.after < 0) {
         return hit.before < 0 ? hit.before : hit.after;
+    }
+    if (may(model, fd, O_RDONLY) < 0) {
+        return -EBADF;
     }
     size = hit.is_short && size > 1 ? size / 2 : size;
     size_t left = content->size > (size_t)at ? content->size - (size_t)at : 0;
@@ -263,14 +296,18 @@ static ssize_t model_write(const struct disk_port *disk, int fd, const void *byt
     if (hit.before < 0) {
         return hit.before;
     }
+    if (may(model, fd, O_WRONLY) < 0) {
+        return -EBADF;
+    }
     size = hit.is_short && size > 1 ? size / 2 : size;
+    at = (model->fds[fd].flags & O_APPEND) != 0 ? (off_t)inode_now(inode)->size : at;
     if (!has_room(model, inode_now(inode), (size_t)at + size, (size_t)at)) {
         return -ENOSPC;
     }
     if (inode->late_dir != 0) {
         inode_add_op(&model->inodes[inode->late_dir - 1],
                      (struct model_op){.kind = OP_LINK, .name = inode->late_name,
-                                       .inode = (unsigned)model->fds[fd] - 1});
+                                       .inode = number_of(model, fd)});
         inode->late_dir = 0;
     }
     put_bytes(inode, (size_t)at, bytes, size);
@@ -284,8 +321,8 @@ static int model_allocate(const struct disk_port *disk, int fd, off_t size)
     struct model_inode *inode = inode_of(model, fd);
     const struct model_content *old = inode_now(inode);
     struct hit hit = next_call(model);
-    if (hit.before < 0 || inode->late_dir != 0) {
-        return hit.before;
+    if (hit.before < 0 || inode->late_dir != 0 || may(model, fd, O_WRONLY) < 0) {
+        return hit.before < 0 ? hit.before : may(model, fd, O_WRONLY);
     }
     if ((size_t)size > old->size) {
         if (model->full) {
@@ -324,7 +361,7 @@ static int model_rename(const struct disk_port *disk, int dir, const char *from,
     }
     snprintf(old, sizeof(old), "%s", from);
     replant(model, old);
-    unsigned parent = (unsigned)model->fds[dir] - 1;
+    unsigned parent = number_of(model, dir);
     unsigned name = model_name(model->names, old), inode = find(model, parent, name);
     if (inode == NONE) {
         return -ENOENT;
@@ -339,11 +376,14 @@ static int model_rename(const struct disk_port *disk, int dir, const char *from,
 static int model_unlink(const struct disk_port *disk, int dir, const char *name)
 {
     struct disk_model *model = model_of(disk);
-    unsigned parent = (unsigned)model->fds[dir] - 1, id = model_name(model->names, name);
+    unsigned parent = number_of(model, dir), id = model_name(model->names, name);
     unsigned inode = find(model, parent, id);
     struct hit hit = next_call(model);
     if (hit.before < 0 || inode == NONE) {
         return hit.before < 0 ? hit.before : -ENOENT;
+    }
+    if (model->inodes[inode].directory) {
+        return -EISDIR;
     }
     inode_add_op(&model->inodes[parent],
                  (struct model_op){.kind = OP_UNLINK, .name = id, .inode = inode});
@@ -376,12 +416,22 @@ static int model_mkdir(const struct disk_port *disk, int dir, const char *path, 
     return hit.after;
 }
 
-/* There is one process at a time. */
+/* Of a descriptor, as flock's. */
 static int model_lock(const struct disk_port *disk, int fd)
 {
-    (void)fd;
-    struct hit hit = next_call(model_of(disk));
-    return hit.before < 0 ? hit.before : hit.after;
+    struct disk_model *model = model_of(disk);
+    struct hit hit = next_call(model);
+    if (hit.before < 0) {
+        return hit.before;
+    }
+    for (int other = 0; other < 64; other++) {
+        if (other != fd && model->fds[other].locked &&
+            model->fds[other].inode == model->fds[fd].inode) {
+            return -EWOULDBLOCK;
+        }
+    }
+    model->fds[fd].locked = true;
+    return hit.after;
 }
 
 static int model_list(const struct disk_port *disk, int dir, void *arg,
@@ -392,6 +442,9 @@ static int model_list(const struct disk_port *disk, int dir, void *arg,
     struct hit hit = next_call(model);
     if (hit.before < 0) {
         return hit.before;
+    }
+    if (!inode_of(model, dir)->directory) {
+        return -ENOTDIR;
     }
     inode_entries(inode_of(model, dir), &entries);
     entries.count = hit.after < 0 ? entries.count / 2 : entries.count;

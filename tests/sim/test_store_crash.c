@@ -47,7 +47,7 @@ struct exploration {
     struct crash_seen seen;
     struct crash_world *at; /* in which a life is going on */
     const char *call, *name; /* of the disk */
-    unsigned long points, states, lives, lost;
+    unsigned long points, states, different, lives, lost;
 };
 
 static void *grow(void *list, size_t count, size_t size)
@@ -162,6 +162,7 @@ static void explore(struct exploration *exploration, char ret_why[4 * CRASH_WHY_
     }
     free(exploration->worlds);
     free(exploration->trails);
+    exploration->different = exploration->seen.count;
     crash_seen_deinit(&exploration->seen);
 }
 
@@ -212,9 +213,9 @@ static void must_hold(void **state, const char *name, struct plan plan)
     char why[4 * CRASH_WHY_MAX];
     plan.crashes = *(const unsigned *)*state;
     run_plan(&plan, &done, why);
-    printf("%s, %u crashes in a row: %lu crash points, %lu states enumerated, %zu of them "
+    printf("%s, %u crashes in a row: %lu crash points, %lu states enumerated, %lu of them "
            "different, %lu lives, %lu ended in needs login\n",
-           name, plan.crashes, done.points, done.states, done.seen.count, done.lives, done.lost);
+           name, plan.crashes, done.points, done.states, done.different, done.lives, done.lost);
     if (why[0] != '\0') {
         fail_msg("%s: %s", name, why);
     }
