@@ -103,15 +103,14 @@ static bool read_token(const json_t *root, const char *key, const struct secret_
                        struct token_answer *answer, struct secret **ret_secret)
 {
     const json_t *value = json_object_get(root, key);
-    if (value == NULL || json_is_null(value) ||
-        (json_is_string(value) && json_string_length(value) == 0)) {
+    const char *text = json_string_value(value);
+    if (value == NULL || json_typeof(value) == JSON_NULL || (text != NULL && *text == '\0')) {
         return true;
     }
-    if (!json_is_string(value) ||
-        !token_text_valid(json_string_value(value), json_string_length(value))) {
+    if (text == NULL || !token_text_valid(text, json_string_length(value))) {
         return false;
     }
-    *ret_secret = secret_new_in(memory, json_string_value(value), json_string_length(value));
+    *ret_secret = secret_new_in(memory, text, json_string_length(value));
     answer->no_memory |= *ret_secret == NULL;
     return *ret_secret != NULL;
 }

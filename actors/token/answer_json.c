@@ -82,7 +82,7 @@ const json_t *json_at(const json_t *root, const char *pointer)
         if (pointer == NULL) {
             return NULL;
         }
-        if (json_is_array(value)) {
+        if (json_typeof(value) == JSON_ARRAY) {
             char *end = NULL;
             unsigned long index = strtoul(token, &end, 10);
             bool digits = isdigit((unsigned char)token[0]) && *end == '\0';
@@ -106,7 +106,7 @@ bool json_number(const json_t *value, double *ret_number)
     const char *text = json_string_value(value);
     char *end = NULL;
     double number = strtod(text, &end);
-    bool plain = isdigit((unsigned char)text[0]) && end != NULL && *end == '\0' &&
+    bool plain = isdigit((unsigned char)text[0]) && *end == '\0' &&
                  strspn(text, "0123456789.") == strlen(text);
     if (plain) {
         *ret_number = number;

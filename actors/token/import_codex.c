@@ -74,7 +74,7 @@ static int add_unusable(const json_t *root, const char *source, struct import_li
     const json_t *value;
     json_object_foreach((json_t *)(uintptr_t)root, key, value) {
         bool is_identity = strcmp(key, "agent_identity") == 0;
-        if ((!is_identity && strncmp(key, "bedrock_", 8) != 0) || json_is_null(value)) {
+        if ((!is_identity && strncmp(key, "bedrock_", 8) != 0) || json_typeof(value) == JSON_NULL) {
             continue;
         }
         struct import_entry *entry = import_add(list, source, "openai-codex:codex");

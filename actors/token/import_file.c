@@ -202,29 +202,17 @@ static int read_file(const char *path, struct import_list *list, char *ret_why, 
 
 /* ---- a directory ---- */
 
-static int compare_names(const void *a, const void *b)
+static int is_shown(const struct dirent *entry)
 {
-    const char *left = *(char *const *)a, *right = *(char *const *)b;
-    bool left_main = strcmp(left, "main") == 0, right_main = strcmp(right, "main") == 0;
-    return left_main != right_main ? (left_main ? -1 : 1) : strcmp(left, right);
+    return entry->d_name[0] != '.';
 }
 
-/* The names in a directory, main first. Their number or negative errno. */
-static int list_names(const char *path, char **ret_names)
+/* main first. */
+static int compare_names(const struct dirent **a, const struct dirent **b)
 {
-    DIR *stream = opendir(path);
-    int count = 0;
-    if (stream == NULL) {
-        return -errno;
-    }
-    for (struct dirent *entry; count < AGENTS_MAX && (entry = readdir(stream)) != NULL;) {
-        if (entry->d_name[0] != '.' && (ret_names[count] = strdup(entry->d_name)) != NULL) {
-            count++;
-        }
-    }
-    closedir(stream);
-    qsort(ret_names, (size_t)count, sizeof(*ret_names), compare_names);
-    return count;
+    const char *left = (*a)->d_name, *right = (*b)->d_name;
+    bool left_main = strcmp(left, "main") == 0, right_main = strcmp(right, "main") == 0;
+    return left_main != right_main ? (left_main ? -1 : 1) : strcmp(left, right);
 }
 
 static bool exists(const char *path)
@@ -255,15 +243,14 @@ static int read_agents(const char *directory, struct import_list *list, char *re
                        size_t why_size)
 {
     char path[4096];
-    char **names = calloc(AGENTS_MAX, sizeof(*names));
-    if (names == NULL) {
-        return -ENOMEM;
-    }
+    struct dirent **names = NULL;
     snprintf(path, sizeof(path), "%s/agents", directory);
-    int count = list_names(path, names), error = count < 0 ? count : 0;
+    int count = scandir(path, &names, is_shown, compare_names);
+    int error = count < 0 ? -errno : count > AGENTS_MAX ? -E2BIG : 0;
     for (int i = 0; i < count; i++) {
-        snprintf(path, sizeof(path), "%s/agents/%s/agent/auth-profiles.json", directory, names[i]);
-        error = error < 0 ? error : read_agent(path, names[i], list);
+        const char *name = names[i]->d_name;
+        snprintf(path, sizeof(path), "%s/agents/%s/agent/auth-profiles.json", directory, name);
+        error = error < 0 ? error : read_agent(path, name, list);
         free(names[i]);
     }
     free(names);

@@ -21,7 +21,7 @@
 static bool has(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
-    return value != NULL && !json_is_null(value);
+    return value != NULL && json_typeof(value) != JSON_NULL;
 }
 
 static bool is_fenced(const struct secret *secret)
@@ -94,7 +94,7 @@ static int read_static(const json_t *object, const char *key, const char *other,
 static int read_profile(const json_t *object, struct import_entry *entry)
 {
     char type[32] = "", provider[PROFILE_ID_MAX] = "";
-    if (!json_is_object(object)) {
+    if (json_typeof(object) != JSON_OBJECT) {
         import_refuse(entry, "non_object", "it is not an object");
         return 0;
     }

@@ -68,10 +68,10 @@ static bool is_loopback(const char *host)
            (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host));
 }
 
-static char *url_part(CURLU *url, CURLUPart part, unsigned flags)
+static char *url_part(CURLU *url, CURLUPart part)
 {
     char *text = NULL;
-    return curl_url_get(url, part, &text, flags) == CURLUE_OK ? text : NULL;
+    return curl_url_get(url, part, &text, 0) == CURLUE_OK ? text : NULL;
 }
 
 /* The parsed URL, or NULL with a sentence. */
@@ -83,10 +83,10 @@ static CURLU *url_open(const char *text, char *ret_why, size_t why_size)
         snprintf(ret_why, why_size, "\"%.200s\" is not a URL; expected https://host/path", text);
         return NULL;
     }
-    char *scheme = url_part(url, CURLUPART_SCHEME, 0);
-    char *host = url_part(url, CURLUPART_HOST, 0);
-    char *user = url_part(url, CURLUPART_USER, 0);
-    char *fragment = url_part(url, CURLUPART_FRAGMENT, 0);
+    char *scheme = url_part(url, CURLUPART_SCHEME);
+    char *host = url_part(url, CURLUPART_HOST);
+    char *user = url_part(url, CURLUPART_USER);
+    char *fragment = url_part(url, CURLUPART_FRAGMENT);
     const char *wrong = NULL;
     if (scheme == NULL || host == NULL) {
         wrong = "has no host";
@@ -125,20 +125,25 @@ bool provider_rule_origin(const struct provider_rule *rule, char *ret_origin, si
     if (url == NULL) {
         return false;
     }
-    char *scheme = url_part(url, CURLUPART_SCHEME, 0);
-    char *host = url_part(url, CURLUPART_HOST, 0);
-    char *port = url_part(url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
-    char origin[600];
-    int length = snprintf(origin, sizeof(origin), "%s://%s%s%s", scheme, host,
-                          port == NULL ? "" : ":", port == NULL ? "" : port);
+    char *scheme = url_part(url, CURLUPART_SCHEME);
+    char *host = url_part(url, CURLUPART_HOST);
+    char *port = NULL;
+    CURLUcode code = curl_url_get(url, CURLUPART_PORT, &port, CURLU_NO_DEFAULT_PORT);
+    char origin[2 * sizeof(rule->token_url)] = "";
+    bool known = scheme != NULL && host != NULL && (port != NULL || code == CURLUE_NO_PORT);
+    if (known) {
+        snprintf(origin, sizeof(origin), "%s://%s%s%s", scheme, host, port == NULL ? "" : ":",
+                 port == NULL ? "" : port);
+    }
     curl_free(scheme);
     curl_free(host);
     curl_free(port);
     curl_url_cleanup(url);
-    if (length < 0 || (size_t)length >= sizeof(origin) || (size_t)length >= size) {
+    size_t length = strlen(origin);
+    if (!known || length >= size) {
         return false;
     }
-    for (int i = 0; i <= length; i++) { /* hosts are compared, and have no case */
+    for (size_t i = 0; i <= length; i++) { /* hosts are compared, and have no case */
         ret_origin[i] = (char)tolower((unsigned char)origin[i]);
     }
     return true;

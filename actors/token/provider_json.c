@@ -79,8 +79,8 @@ __attribute__((format(printf, 2, 3))) static bool refuse(struct sentence *why, c
 
 static int choice_of(const char *const *choices, const char *text)
 {
-    for (int i = 0; text != NULL && choices[i] != NULL; i++) {
-        if (strcmp(choices[i], text) == 0) {
+    for (int i = 0; choices[i] != NULL; i++) {
+        if (text != NULL && strcmp(choices[i], text) == 0) {
             return i;
         }
     }
@@ -150,13 +150,14 @@ static bool is_header_name(const char *name)
 
 static bool read_strings(const struct key *key, json_t *value, char *field, struct sentence *why)
 {
-    if (!json_is_object(value)) {
+    if (json_typeof(value) != JSON_OBJECT) {
         return refuse(why, "%s must be an object of texts, as {\"name\": \"value\"}", key->name);
     }
     const char *name;
     json_t *member;
     json_object_foreach(value, name, member) {
-        if (!json_is_string(member) || !is_plain(json_string_value(member))) {
+        const char *part = json_string_value(member);
+        if (part == NULL || !is_plain(part)) {
             return refuse(why, "%s.%.60s must be text without control characters", key->name,
                           name);
         }
@@ -186,7 +187,7 @@ static bool read_strings(const struct key *key, json_t *value, char *field, stru
 static bool read_list(const struct key *key, const json_t *value, struct provider_rule *rule,
                       struct sentence *why)
 {
-    if (!json_is_array(value) || json_array_size(value) > PROVIDER_LIST_MAX) {
+    if (json_typeof(value) != JSON_ARRAY || json_array_size(value) > PROVIDER_LIST_MAX) {
         return refuse(why, "%s must be a list of at most %d texts", key->name, PROVIDER_LIST_MAX);
     }
     memset(rule->terminal_codes, 0, sizeof(rule->terminal_codes));
@@ -219,7 +220,7 @@ static bool read_key(const struct key *key, json_t *value, struct provider_rule 
     }
     case KEY_SECONDS: {
         json_int_t seconds = json_integer_value(value);
-        if (!json_is_integer(value) || seconds < 0 || seconds > UINT32_MAX) {
+        if (json_typeof(value) != JSON_INTEGER || seconds < 0 || seconds > UINT32_MAX) {
             return refuse(why, "%s must be a whole number of seconds", key->name);
         }
         uint32_t number = (uint32_t)seconds;
@@ -263,7 +264,8 @@ static bool read_rule(const char *id, json_t *root, struct provider_rule *rule,
     json_t *value;
     json_object_foreach(root, name, value) {
         if (strcmp(name, "id") == 0) {
-            if (!json_is_string(value) || strcmp(json_string_value(value), id) != 0) {
+            const char *said = json_string_value(value);
+            if (said == NULL || strcmp(said, id) != 0) {
                 return refuse(why, "id is that of another provider");
             }
             continue;

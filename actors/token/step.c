@@ -62,7 +62,7 @@ static bool is_called(const struct credential *credential, const char *name)
     while (*at != '\0') {
         size_t run = strcspn(at, ",");
 
-        if (run == length && length != 0 && memcmp(at, name, length) == 0)
+        if (run == length && memcmp(at, name, length) == 0)
             return true;
         at += run + (at[run] == ',');
     }
@@ -122,7 +122,7 @@ static void restate_fault(struct token_step *step, struct profile *profile)
     else if (profile->rule == NULL)
         fault = FAULT_NO_RULE;
     if (fault != profile->fault && (fault != FAULT_NONE || shown))
-        profile_fault(step, profile, fault, NULL);
+        profile_fault(step, profile, fault, "");
 }
 
 static void consider_time(uint64_t *earliest, uint64_t at_ns, uint64_t now_ns)
@@ -270,7 +270,7 @@ static void on_rule(struct token_step *step, const struct token_event *event)
     profile = step->profiles[event->profile];
     set_rule(profile, event);
     if (profile->fault == FAULT_CONFIG)
-        profile_fault(step, profile, FAULT_NONE, NULL);
+        profile_fault(step, profile, FAULT_NONE, "");
     step_settle(step, profile);
 }
 

@@ -10,6 +10,7 @@
  * profile changes only after its new record is on disk. */
 #include "step_inner.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +34,8 @@ static struct profile *find_family(const struct token_step *step,
 
 static bool is_newest(const struct credential *credential, const uint8_t digest[16])
 {
-    return credential->digest_count > 0 &&
-           memcmp(credential->digests[credential->digest_count - 1], digest, 16) == 0;
+    assert(credential->digest_count > 0); /* it was found by one of them */
+    return memcmp(credential->digests[credential->digest_count - 1], digest, 16) == 0;
 }
 
 static bool same_access(const struct profile *profile, const struct token_import_job *job)
@@ -100,13 +101,13 @@ static void save(struct token_step *step, struct profile *target, const char *ou
 static bool add_alias(struct credential *credential, const char *name)
 {
     size_t used = strlen(credential->aliases);
-    int wrote = snprintf(credential->aliases + used, sizeof(credential->aliases) - used, "%s%s",
-                         used != 0 ? "," : "", name);
+    size_t left = sizeof(credential->aliases) - used;
+    const char *comma = used != 0 ? "," : "";
 
-    if (wrote >= 0 && (size_t)wrote < sizeof(credential->aliases) - used)
-        return true;
-    credential->aliases[used] = '\0';
-    return false;
+    if (strlen(comma) + strlen(name) >= left)
+        return false;
+    snprintf(credential->aliases + used, left, "%s%s", comma, name);
+    return true;
 }
 
 static void alias(struct token_step *step, struct profile *family)
@@ -204,8 +205,7 @@ static void same_family(struct token_step *step, struct profile *family,
     /* What was imported without the right to refresh it is now to be owned, or is fresher. */
     if (is_mode(&family->credential, "access_only") &&
         (!is_mode(&job->credential, "access_only") ||
-         (job->credential.expires_at_ms > family->credential.expires_at_ms &&
-          is_newest(&family->credential, job->digest)))) {
+         job->credential.expires_at_ms > family->credential.expires_at_ms)) {
         if (token_step_find(step, job->credential.profile) == family)
             store(step, family);
         else

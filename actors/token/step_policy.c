@@ -290,9 +290,7 @@ uint64_t policy_resend_at(const struct token_step *step, const struct profile *p
 
 bool policy_may_open(const struct token_step *step, const struct profile *profile)
 {
-    uint64_t now = step_now(step);
-
-    if (policy_obstacle(step, profile) != NULL || profile->earliest_ns > now)
+    if (policy_obstacle(step, profile) != NULL)
         return false;
-    return !profile->maybe_spent || policy_resend_at(step, profile) <= now;
+    return !profile->maybe_spent || policy_resend_at(step, profile) <= step_now(step);
 }

@@ -121,7 +121,7 @@ static void on_record_saved(struct token_step *step, struct profile *profile, in
         profile->unsaved = false;
         profile->failures = 0;
         profile->retry_at_ns = 0;
-        profile_fault(step, profile, FAULT_NONE, NULL);
+        profile_fault(step, profile, FAULT_NONE, "");
         forget_answer(profile);
         return;
     }
@@ -157,7 +157,7 @@ static void on_rotated(struct token_step *step, struct profile *profile,
     profile->next = *event->credential;
     credential_init(event->credential);
     profile->next.generation = profile->credential.generation + 1;
-    if (profile->adopted && profile->next.generation <= profile->generation_seen)
+    if (profile->adopted) /* which a still later one that is seen would have ended */
         profile->next.generation = profile->generation_seen + 1;
     bound_digests(&profile->next);
     memcpy(profile->next_sha256, event->sha256, sizeof(profile->next_sha256));
@@ -191,6 +191,7 @@ static void on_parsed(struct token_step *step, struct profile *profile,
         act(step, profile, ACTION_LOOK);
         return;
     case OUTCOME_UNKNOWN:
+    default:
         end_unknown(step, profile, event->text);
         return;
     }
@@ -289,7 +290,7 @@ void refresh_start_if_due(struct token_step *step, struct profile *profile)
 {
     uint64_t now = step_now(step);
 
-    if (!step->ready || profile->phase != PHASE_NONE || profile->importing ||
+    if (profile->phase != PHASE_NONE || profile->importing ||
         policy_due(profile, now) > now || policy_obstacle(step, profile) != NULL ||
         policy_allowed_at(step, profile) > now || origin_busy(step, profile))
         return;
@@ -393,33 +394,25 @@ static void on_intent_saved(struct token_step *step, struct profile *profile, in
 
 /* ---- dispatch and recovery ------------------------------------------------------------------ */
 
-/* Which phase an event belongs to; EXCHANGED may come in several. */
-static bool fits(const struct profile *profile, enum token_event_kind kind)
-{
-    switch (kind) {
-    case EVENT_RESERVED:
-        return profile->phase == PHASE_RESERVE;
-    case EVENT_GATE:
-        return profile->phase == PHASE_CONNECT;
-    case EVENT_INTENT_SAVED:
-        return profile->phase == PHASE_INTENT;
-    case EVENT_EXCHANGED:
-        return profile->phase >= PHASE_CONNECT && profile->phase <= PHASE_SENT;
-    case EVENT_ANSWER_SAVED:
-        return profile->phase == PHASE_ANSWER;
-    case EVENT_PARSED:
-        return profile->phase == PHASE_PARSE;
-    case EVENT_LOOKED:
-        return profile->phase == PHASE_LOOK;
-    default:
-        return profile->phase == PHASE_RECORD;
-    }
-}
+/* Which phases an event belongs to. */
+static const struct {
+    enum refresh_phase first, last;
+} fits[] = {
+    [EVENT_RESERVED] = {PHASE_RESERVE, PHASE_RESERVE},
+    [EVENT_GATE] = {PHASE_CONNECT, PHASE_CONNECT},
+    [EVENT_INTENT_SAVED] = {PHASE_INTENT, PHASE_INTENT},
+    [EVENT_EXCHANGED] = {PHASE_CONNECT, PHASE_SENT},
+    [EVENT_ANSWER_SAVED] = {PHASE_ANSWER, PHASE_ANSWER},
+    [EVENT_PARSED] = {PHASE_PARSE, PHASE_PARSE},
+    [EVENT_LOOKED] = {PHASE_LOOK, PHASE_LOOK},
+    [EVENT_RECORD_SAVED] = {PHASE_RECORD, PHASE_RECORD},
+};
 
 void refresh_event(struct token_step *step, struct profile *profile,
                    const struct token_event *event)
 {
-    assert(event->ticket == profile->ticket && fits(profile, event->kind));
+    assert(event->ticket == profile->ticket && profile->phase >= fits[event->kind].first &&
+           profile->phase <= fits[event->kind].last);
     switch (event->kind) {
     case EVENT_RESERVED:
         on_reserved(step, profile, event->error);

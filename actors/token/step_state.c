@@ -142,7 +142,7 @@ void profile_fault(struct token_step *step, struct profile *profile, enum fault 
 
     profile->fault = fault;
     snprintf(profile->fault_text, sizeof(profile->fault_text), "%s%s%s", faults[fault].why,
-             text != NULL && text[0] != '\0' ? ": " : "", text != NULL ? text : "");
+             text[0] != '\0' ? ": " : "", text);
     if (alarming)
         step_alarm(step, "%s: %s; %s", profile->credential.profile, profile->fault_text,
                    faults[fault].remedy);

@@ -63,7 +63,7 @@ static struct judgement judge_refresh(const struct token_step *step, const struc
     uint64_t now = step_now(step), allowed;
     const char *code;
 
-    if ((profile->phase != PHASE_NONE && !profile->unsaved) || profile->importing || !step->ready)
+    if ((profile->phase != PHASE_NONE && !profile->unsaved) || profile->importing)
         return (struct judgement){.verdict = VERDICT_WAIT};
     code = policy_obstacle(step, profile);
     if (code != NULL)
@@ -278,11 +278,11 @@ static bool same_account(const struct profile *a, const struct profile *b)
 static void on_quota(struct token_step *step, struct profile *profile,
                      const struct token_event *event)
 {
-    int64_t left_ms = event->until_ms - event->wall_ms, most_ms = 31ll * 86400000;
+    int64_t left_ms = (int64_t)step->tunables.cooling_ms, most_ms = 31ll * 86400000;
     uint64_t until_ns;
 
-    if (event->until_ms == 0 || left_ms <= 0)
-        left_ms = (int64_t)step->tunables.cooling_ms;
+    if (event->until_ms > event->wall_ms) /* 0 is no time */
+        left_ms = event->until_ms - event->wall_ms;
     until_ns = step_after(step, (uint64_t)(left_ms > most_ms ? most_ms : left_ms));
     step_audit(step, "quota profile=%s model=%s seconds=%lld reason=%s from=%s",
                profile->credential.profile, event->model, (long long)(left_ms / 1000), event->text,

@@ -28,12 +28,12 @@ static void *wiping_realloc(void *pointer, size_t size)
         return malloc(size);
     }
     size_t have = malloc_usable_size(pointer);
-    if (size != 0 && size <= have) {
+    if (size <= have) {
         return pointer;
     }
     void *grown = malloc(size);
     if (grown != NULL) {
-        memcpy(grown, pointer, have < size ? have : size);
+        memcpy(grown, pointer, have);
         wiping_free(pointer);
     }
     return grown;

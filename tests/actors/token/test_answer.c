@@ -44,6 +44,7 @@ static const struct {
     {200, "{\"access_token\":\"a\\r\\nX: y\",\"refresh_token\":\"r\"}", OUTCOME_UNKNOWN},
     {200, "{\"access_token\":\"a\",\"refresh_token\":\"r\",\"refresh_token\":\"s\"}",
      OUTCOME_UNKNOWN},
+    {200, "{\"access_token\":\"a\",\"id_token\":[]}", OUTCOME_UNKNOWN},
     {200, "{\"access_token\":\"a\",\"refresh_to", OUTCOME_UNKNOWN},
     {200, "<html>welcome to the hotel</html>", OUTCOME_UNKNOWN},
     {200, "[]", OUTCOME_UNKNOWN},
@@ -224,6 +225,77 @@ static void a_code_that_is_not_a_code_is_not_shown(void **state)
     token_answer_deinit(&answer);
 }
 
+static void a_code_or_a_claim_that_is_too_long_is_not_taken(void **state)
+{
+    (void)state;
+    struct token_answer answer;
+    assert_int_equal(parse(400, "{\"error\":\"invalid_grant_and_then_sixty_more_letters_that_no_"
+                                "code_of_any_provider_has\"}", &answer),
+                     OUTCOME_UNKNOWN);
+    assert_string_equal(answer.error_code, "");
+    token_answer_deinit(&answer);
+    struct secret *token = secret_new(JWT, strlen(JWT));
+    char text[8] = "before";
+    assert_false(token_claim(token, lab.account_claim, text, strlen("acct-7")));
+    assert_string_equal(text, "before");
+    assert_true(token_claim(token, lab.account_claim, text, sizeof(text)));
+    assert_string_equal(text, "acct-7");
+    secret_free(token);
+}
+
+static void a_claim_that_cannot_be_printed_is_not_taken(void **state)
+{
+    (void)state;
+    /* {"a":"x\u0007","b":"x\u007f","c":"","d":"x"} */
+    static const char jwt[] =
+        "e30.eyJhIjoieFx1MDAwNyIsImIiOiJ4XHUwMDdmIiwiYyI6IiIsImQiOiJ4In0.sig";
+    struct secret *token = secret_new(jwt, strlen(jwt));
+    char text[8];
+    assert_false(token_claim(token, "/a", text, sizeof(text)));
+    assert_false(token_claim(token, "/b", text, sizeof(text)));
+    assert_false(token_claim(token, "/c", text, sizeof(text)));
+    assert_true(token_claim(token, "/d", text, sizeof(text)));
+    secret_free(token);
+}
+
+static void an_opaque_token_of_a_jwt_provider_ends_as_it_says(void **state)
+{
+    (void)state;
+    struct provider_rule jwt_first = lab;
+    snprintf(jwt_first.expiry, sizeof(jwt_first.expiry), "jwt");
+    const char *opaque = "{\"access_token\":\"a\",\"expires_in\":60}";
+    struct secret *body = secret_new(opaque, strlen(opaque));
+    struct token_answer answer;
+    assert_int_equal(token_answer_parse(&jwt_first, 200, body, NOW_MS, &answer), OUTCOME_KEPT);
+    assert_int_equal(answer.expires_at_ms, NOW_MS + 60000);
+    token_answer_deinit(&answer);
+    secret_free(body);
+}
+
+static void a_refresh_token_lives_as_long_as_the_rule_says(void **state)
+{
+    (void)state;
+    struct provider_rule rule = lab;
+    rule.refresh_life_seconds = 90;
+    static const struct {
+        const char *body;
+        int64_t ends_ms;
+    } cases[] = {
+        {"{\"access_token\":\"a\",\"refresh_token\":\"r\"}", NOW_MS + 90000},
+        {"{\"access_token\":\"a\",\"refresh_token\":\"r\",\"refresh_expires_in\":5}",
+         NOW_MS + 5000},
+        {"{\"access_token\":\"a\"}", 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct secret *body = secret_new(cases[i].body, strlen(cases[i].body));
+        struct token_answer answer;
+        token_answer_parse(&rule, 200, body, NOW_MS, &answer);
+        assert_int_equal(answer.refresh_expires_at_ms, cases[i].ends_ms);
+        token_answer_deinit(&answer);
+        secret_free(body);
+    }
+}
+
 static void absent_fields_never_erase_stored_ones(void **state)
 {
     (void)state;
@@ -273,6 +345,10 @@ int main(void)
         cmocka_unit_test(earliest_refresh_is_a_number_a_text_or_nothing),
         cmocka_unit_test(hostile_bodies_are_unknown),
         cmocka_unit_test(a_code_that_is_not_a_code_is_not_shown),
+        cmocka_unit_test(a_code_or_a_claim_that_is_too_long_is_not_taken),
+        cmocka_unit_test(a_claim_that_cannot_be_printed_is_not_taken),
+        cmocka_unit_test(an_opaque_token_of_a_jwt_provider_ends_as_it_says),
+        cmocka_unit_test(a_refresh_token_lives_as_long_as_the_rule_says),
         cmocka_unit_test(absent_fields_never_erase_stored_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

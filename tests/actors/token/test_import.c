@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "support/temp_dir.h"
 #include "token/import.h"
@@ -338,6 +341,166 @@ static void deep_nesting_and_size_are_bounded(void **state)
     free(text);
 }
 
+static void the_claims_and_the_mail_of_a_codex_login_are_read(void **state)
+{
+    struct place *place = *state;
+    /* the account stands in the id token only; that one's claims also have the mail */
+    write_file(place, "auth.json",
+               "{\"tokens\":{\"access_token\":\"opaque\",\"id_token\":\"" JWT "\","
+               "\"refresh_token\":\"r\"}}");
+    read_ok(place, "auth.json", 1);
+    assert_string_equal(place->list.entries[0].account, "acct-7");
+    write_file(place, "auth.json",
+               "{\"tokens\":{\"access_token\":\"" JWT "\",\"refresh_token\":\"r\"}}");
+    read_ok(place, "auth.json", 1);
+    assert_string_equal(place->list.entries[0].account, "acct-7");
+    write_file(place, "auth.json", "{\"tokens\":{\"refresh_token\":\"r\"}}");
+    read_ok(place, "auth.json", 1);
+    assert_string_equal(place->list.entries[0].mode, "oauth");
+    assert_int_equal(place->list.entries[0].verdict, IMPORT_TAKE);
+}
+
+static void members_that_are_null_are_not_there(void **state)
+{
+    struct place *place = *state;
+    write_file(place, "auth.json", "{\"agent_identity\":null,\"bedrock_key\":null,\"x\":1,"
+               "\"OPENAI_API_KEY\":\"sk-1\"}");
+    read_ok(place, "auth.json", 1);
+    assert_string_equal(place->list.entries[0].mode, "api_key");
+    write_file(place, "auth.json", "{\"agent_identity\":null}");
+    assert_int_equal(read_from(place, "auth.json"), 0);
+    assert_string_equal(place->list.entries[0].code, "no_credential");
+    write_file(place, "auth-profiles.json",
+               "{\"profiles\":{\"p:a\":{\"type\":\"api_key\",\"provider\":\"p\",\"key\":null,"
+               "\"keyRef\":null,\"apiKey\":\"k\"}}}");
+    read_ok(place, "auth-profiles.json", 1);
+    assert_int_equal(place->list.entries[0].verdict, IMPORT_TAKE);
+}
+
+static void texts_that_cannot_be_shown_are_left_out(void **state)
+{
+    struct place *place = *state;
+    write_file(place, "auth-profiles.json",
+               "{\"profiles\":{"
+               "\"p:a\":{\"type\":\"api_key\",\"provider\":\"p\",\"key\":\"k1\","
+               "\"email\":\"a\\u0007b\"},"
+               "\"p:b\":{\"type\":\"api_key\",\"provider\":\"p\",\"key\":\"k2\","
+               "\"email\":\"a\\u007fb\"},"
+               "\"p:c\":{\"type\":\"a_type_of_more_than_thirty_two_letters\","
+               "\"provider\":\"p\"}}}");
+    read_ok(place, "auth-profiles.json", 3);
+    assert_string_equal(place->list.entries[0].email, "");
+    assert_string_equal(place->list.entries[1].email, "");
+    assert_string_equal(place->list.entries[2].code, "invalid_type");
+}
+
+static void a_fence_in_either_token_is_seen(void **state)
+{
+    struct place *place = *state;
+    write_file(place, "auth-profiles.json",
+               "{\"profiles\":{\"p:a\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"a\","
+               "\"refresh\":\"openclaw-oauth-refresh-fence:v1:c:refresh:00\"}}}");
+    read_ok(place, "auth-profiles.json", 1);
+    assert_string_equal(place->list.entries[0].code, "fence_marker");
+}
+
+/* One profile of each of two agents, given the members that tell logins apart. */
+static void two_agents(struct place *place, const char *one, const char *two, bool same)
+{
+    const char *const members[] = {one, two};
+    const char *const agents[] = {"atlas", "axon"};
+    for (int i = 0; i < 2; i++) {
+        char name[64], text[512];
+        snprintf(name, sizeof(name), "agents/%s/agent/auth-profiles.json", agents[i]);
+        snprintf(text, sizeof(text), "{\"profiles\":{\"p:%d\":{\"provider\":\"p\",%s}}}", i,
+                 members[i]);
+        write_file(place, name, text);
+    }
+    read_ok(place, "", 2);
+    assert_int_equal(place->list.entries[0].verdict, IMPORT_TAKE);
+    if ((place->list.entries[1].verdict == IMPORT_CLONE) != same) {
+        fail_msg("%s and %s", one, two);
+    }
+}
+
+#define OAUTH "\"type\":\"oauth\",\"access\":\"a\",\"refresh\":"
+
+static void two_agents_have_one_login_when_token_or_person_are_the_same(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        const char *one, *two;
+        bool same;
+    } cases[] = {
+        {OAUTH "\"r\"", OAUTH "\"r\"", true},
+        {OAUTH "\"r\"", OAUTH "\"s\"", false},
+        {OAUTH "\"r\",\"email\":\"m@example.test\"",
+         OAUTH "\"s\",\"email\":\"m@example.test\"", true},
+        {OAUTH "\"r\",\"email\":\"m@example.test\"", OAUTH "\"s\"", false},
+        {OAUTH "\"r\",\"email\":\"m@example.test\",\"accountId\":\"x\"",
+         OAUTH "\"s\",\"email\":\"n@example.test\",\"accountId\":\"x\"", false},
+        {OAUTH "\"r\",\"accountId\":\"x\"", OAUTH "\"s\",\"accountId\":\"x\"", true},
+        {OAUTH "\"r\",\"accountId\":\"x\"", OAUTH "\"s\",\"accountId\":\"y\"", false},
+        {"\"type\":\"api_key\",\"key\":\"k\"", "\"type\":\"api_key\",\"key\":\"k\"", true},
+        {"\"type\":\"api_key\",\"key\":\"k\"", "\"type\":\"api_key\",\"key\":\"l\"", false},
+        {"\"type\":\"api_key\",\"key\":\"k\"", "\"type\":\"token\",\"token\":\"k\"", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        two_agents(place, cases[i].one, cases[i].two, cases[i].same);
+    }
+}
+
+static void a_login_with_a_refresh_token_is_not_one_without(void **state)
+{
+    struct place *place = *state;
+    write_file(place, "agents/atlas/agent/auth-profiles.json",
+               "{\"tokens\":{\"access_token\":\"a\"}}");
+    write_file(place, "agents/axon/agent/auth-profiles.json",
+               "{\"tokens\":{\"access_token\":\"a\"}}");
+    read_ok(place, "", 2);
+    assert_int_equal(place->list.entries[1].verdict, IMPORT_CLONE); /* the same access token */
+}
+
+static void a_socket_or_a_file_of_agents_is_no_login(void **state)
+{
+    struct place *place = *state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", place->directory);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(read_from(place, "socket"), -ENXIO);
+    assert_non_null(strstr(place->why, "cannot read"));
+    close(fd);
+    char path[256];
+    snprintf(path, sizeof(path), "%s/pipe", place->directory);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(read_from(place, "pipe"), -EINVAL);
+    write_file(place, "agents", "");
+    assert_int_equal(read_from(place, ""), -ENOTDIR);
+    assert_non_null(strstr(place->why, "/agents"));
+}
+
+static void as_many_profiles_and_agents_as_there_is_room_for(void **state)
+{
+    struct place *place = *state;
+    size_t size = 1 << 20, used = 0;
+    char *text = malloc(size);
+    used += (size_t)snprintf(text, size, "{\"profiles\":{");
+    for (int i = 0; i <= 4096; i++) {
+        used += (size_t)snprintf(text + used, size - used, "%s\"p:%d\":7", i == 0 ? "" : ",", i);
+    }
+    snprintf(text + used, size - used, "}}");
+    write_file(place, "x.json", text);
+    free(text);
+    assert_int_equal(read_from(place, "x.json"), -E2BIG);
+    for (int i = 0; i <= 1024; i++) {
+        char name[64];
+        snprintf(name, sizeof(name), "agents/a%d/x", i);
+        write_file(place, name, "");
+    }
+    assert_int_equal(read_from(place, ""), -E2BIG); /* none is left out without a word */
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -354,6 +517,14 @@ int main(void)
         TEST(bad_files_are_refused_with_a_place_and_without_a_secret),
         TEST(what_is_not_there_is_said),
         TEST(deep_nesting_and_size_are_bounded),
+        TEST(the_claims_and_the_mail_of_a_codex_login_are_read),
+        TEST(members_that_are_null_are_not_there),
+        TEST(texts_that_cannot_be_shown_are_left_out),
+        TEST(a_fence_in_either_token_is_seen),
+        TEST(two_agents_have_one_login_when_token_or_person_are_the_same),
+        TEST(a_login_with_a_refresh_token_is_not_one_without),
+        TEST(a_socket_or_a_file_of_agents_is_no_login),
+        TEST(as_many_profiles_and_agents_as_there_is_room_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

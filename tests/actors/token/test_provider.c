@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,6 +111,19 @@ static void wrong_objects_are_refused_with_a_sentence(void **state)
         {"{\"issuer\":\"https://example.test\",\"accountClaim\":\"sub\"}", "JSON pointer"},
         {"{\"issuer\":\"https://example.test\",\"terminalCodes\":[\"\"]}", "terminalCodes[0]"},
         {"{\"id\":\"other\",\"issuer\":\"https://example.test\"}", "another provider"},
+        {"{\"tokenUrl\":\"http://127.example.test/t\"}", "use https"},
+        {"{\"tokenUrl\":\"file:///etc/passwd\"}", "has no host"},
+        {"{\"tokenUrl\":\"https://example.test/\x7f\"}", "control characters"},
+        {"{\"issuer\":\"https://example.test\",\"rotation\":7}", "\"two-phase\""},
+        {"{\"issuer\":\"https://example.test\",\"graceSeconds\":\"5\"}", "whole number"},
+        {"{\"issuer\":\"https://example.test\",\"graceSeconds\":4294967296}", "whole number"},
+        {"{\"issuer\":\"https://example.test\",\"extra\":[]}", "an object of texts"},
+        {"{\"issuer\":\"https://example.test\",\"headers\":{\"\":\"1\"}}", "header name"},
+        {"{\"issuer\":\"https://example.test\",\"terminalCodes\":\"gone\"}", "must be a list"},
+        {"{\"issuer\":\"https://example.test\",\"terminalCodes\":[7]}", "terminalCodes[0]"},
+        {"{\"issuer\":\"https://example.test\",\"terminalCodes\":[\"a\",\"a_code_that_is_longer_"
+         "than_the_sixty_three_bytes_that_there_are_for_it\"]}", "terminalCodes[1]"},
+        {"{\"id\":7,\"issuer\":\"https://example.test\"}", "another provider"},
         {"{\"issuer\":", "line 1, column"},
         {"[]", "must be an object"},
     };
@@ -122,6 +136,59 @@ static void wrong_objects_are_refused_with_a_sentence(void **state)
         }
         assert_int_equal(rule.grace_seconds, 77); /* nothing is written on failure */
     }
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *after, *says;
+    } cases[] = {
+        {"{\"tokenUrl\":\"https://example.test/", "\"}", "tokenUrl is longer than 511"},
+        {"{\"issuer\":\"https://example.test\",\"extra\":{\"a\":\"", "\"}}",
+         "extra is larger than 511"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char json[1200], why[256] = "";
+        struct provider_rule rule;
+        snprintf(json, sizeof(json), "%s%0600d%s", cases[i].before, 0, cases[i].after);
+        assert_int_equal(provider_rule_parse("lab", json, &rule, why, sizeof(why)), -EINVAL);
+        assert_non_null(strstr(why, cases[i].says));
+    }
+    char json[600] = "{\"issuer\":\"https://example.test\",\"terminalCodes\":[\"c\"", why[256];
+    for (int i = 0; i < PROVIDER_LIST_MAX; i++) {
+        snprintf(json + strlen(json), sizeof(json) - strlen(json), ",\"c\"");
+    }
+    struct provider_rule rule;
+    snprintf(json + strlen(json), sizeof(json) - strlen(json), "]}");
+    assert_int_equal(provider_rule_parse("lab", json, &rule, why, sizeof(why)), -EINVAL);
+    assert_non_null(strstr(why, "at most"));
+}
+
+static void a_provider_has_a_name_that_can_be_printed(void **state)
+{
+    (void)state;
+    struct provider_rule rule;
+    char why[256] = "", id[200];
+    memset(id, 'a', sizeof(id) - 1);
+    id[sizeof(id) - 1] = '\0';
+    const char *const names[] = {"", id, "la\nb"};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(provider_rule_parse(names[i], "{\"issuer\":\"https://example.test\"}",
+                                             &rule, why, sizeof(why)),
+                         -EINVAL);
+        assert_non_null(strstr(why, "provider's id"));
+    }
+}
+
+static void a_name_of_localhost_is_loopback(void **state)
+{
+    (void)state;
+    char why[256];
+    assert_true(provider_url_check("http://localhost:9/t", why, sizeof(why)));
+    assert_true(provider_url_check("http://[::1]:9/t", why, sizeof(why)));
+    assert_true(provider_url_check("http://127.0.0.2/t", why, sizeof(why)));
+    assert_false(provider_url_check("http://localhost.example.test/t", why, sizeof(why)));
 }
 
 static void the_origin_is_scheme_host_and_unusual_port(void **state)
@@ -155,6 +222,9 @@ int main(void)
         cmocka_unit_test(what_is_not_said_is_strict),
         cmocka_unit_test(a_built_in_rule_can_be_changed_in_one_key),
         cmocka_unit_test(wrong_objects_are_refused_with_a_sentence),
+        cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(a_provider_has_a_name_that_can_be_printed),
+        cmocka_unit_test(a_name_of_localhost_is_loopback),
         cmocka_unit_test(the_origin_is_scheme_host_and_unusual_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,6 +153,23 @@ static void a_copy_without_memory_leaks_nothing_and_leaves_the_target(void **sta
     }
 }
 
+static void a_secret_larger_than_memory_is_refused(void **state)
+{
+    (void)state;
+    assert_null(secret_new_sized(SIZE_MAX));
+    assert_null(secret_new_sized(SIZE_MAX / 2 + 1));
+    assert_ptr_equal(secret_memory_of(NULL), secret_memory_sodium());
+}
+
+static void a_field_set_to_what_it_holds_keeps_it(void **state)
+{
+    (void)state;
+    struct secret *field = secret_new("a", 1);
+    credential_set(&field, field);
+    assert_string_equal(secret_data(field), "a");
+    secret_free(field);
+}
+
 static void very_many_digests_keep_the_newest(void **state)
 {
     (void)state;
@@ -182,6 +199,8 @@ int main(void)
         cmocka_unit_test(freed_bytes_are_wiped),
         cmocka_unit_test(a_copied_credential_owns_its_own_parts),
         cmocka_unit_test(a_copy_without_memory_leaks_nothing_and_leaves_the_target),
+        cmocka_unit_test(a_secret_larger_than_memory_is_refused),
+        cmocka_unit_test(a_field_set_to_what_it_holds_keeps_it),
         cmocka_unit_test(very_many_digests_keep_the_newest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

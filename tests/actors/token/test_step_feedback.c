@@ -125,6 +125,41 @@ static void access_only_serves_until_its_end_then_says_so(void **s)
     bench_free(bench);
 }
 
+static void a_key_with_an_end_is_refused_after_it(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct stored stored = {.credential = bench_credential(bench, "lab:key", "key")};
+    uint64_t waiter;
+
+    (void)s;
+    snprintf(stored.credential.mode, sizeof(stored.credential.mode), "api_key");
+    credential_set(&stored.credential.refresh, NULL);
+    bench_load_stored(bench, &stored);
+    bench_ready(bench, 0);
+    bench_pass(bench, BENCH_LIFE_MS);
+    waiter = bench_ask(bench, "lab:key", 0, false);
+    assert_refused(bench, waiter, "token_refused");
+    bench_free(bench);
+}
+
+static void a_rejected_token_that_cannot_be_refreshed_is_not_handed_out_again(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct stored stored = {.credential = bench_credential(bench, "lab:me", "me")};
+    uint64_t waiter;
+
+    (void)s;
+    snprintf(stored.credential.mode, sizeof(stored.credential.mode), "access_only");
+    credential_set(&stored.credential.refresh, NULL);
+    bench_load_stored(bench, &stored);
+    bench_ready(bench, 0);
+    waiter = bench_reject(bench, "lab:me");
+    assert_refused(bench, waiter, "access_only");
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_refused(bench, waiter, "access_only");
+    bench_free(bench);
+}
+
 /* ---- quota, watching --------------------------------------------------------------------*/
 
 static void quota(struct bench *bench, const char *name, const char *model, int64_t until_ms)
@@ -180,6 +215,65 @@ static void a_quota_of_one_model_leaves_the_others(void **s)
     }
     assert_int_equal(bench_profile(bench, "lab:me")->cooling_count, STEP_COOLINGS_MAX);
     waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_granted(bench, waiter, 1);
+    bench_free(bench);
+}
+
+static void a_cooling_that_has_ended_makes_room_and_one_told_again_moves(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct profile *profile = bench_profile(bench, "lab:me");
+
+    (void)s;
+    quota(bench, "lab:me", "one", bench->wall_ms + 1000);
+    quota(bench, "lab:me", "two", bench->wall_ms + 90000);
+    bench_pass(bench, 2000);
+    quota(bench, "lab:me", "three", bench->wall_ms + 90000);
+    assert_int_equal(profile->cooling_count, 2);
+    assert_string_equal(profile->coolings[0].model, "three");
+    quota(bench, "lab:me", "two", bench->wall_ms + 5000);
+    assert_int_equal(profile->cooling_count, 2);
+    assert_in_range(profile->coolings[1].until_ns, bench->now_ns, bench->now_ns + 5000 * MS_NS);
+    bench_free(bench);
+}
+
+static void a_quota_that_says_no_time_to_come_cools_for_a_while(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    const uint64_t most_ms = 31ull * 86400000;
+    const int64_t times[] = {0, bench->wall_ms - 1, bench->wall_ms, INT64_MIN, INT64_MAX};
+
+    (void)s;
+    for (size_t i = 0; i < 5; i++) {
+        uint64_t waiter;
+
+        quota(bench, "lab:me", "", times[i]);
+        waiter = bench_ask(bench, "lab:me", 0, false);
+        assert_refused(bench, waiter, "cooling");
+        assert_in_range(bench_answer(bench, waiter)->retry_after_ms, i < 4 ? 60000 : most_ms,
+                        i < 4 ? 60001 : most_ms + 1);
+        bench_pass(bench, bench_answer(bench, waiter)->retry_after_ms);
+    }
+    bench_free(bench);
+}
+
+static void a_quota_of_one_provider_leaves_an_account_of_the_same_name(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    uint64_t waiter;
+
+    (void)s;
+    for (int i = 0; i < 2; i++) {
+        struct stored stored = {.credential = bench_credential(bench, i == 0 ? "a:me" : "b:me",
+                                                               i == 0 ? "a" : "b")};
+
+        snprintf(stored.credential.account, sizeof(stored.credential.account), "acct");
+        snprintf(stored.credential.provider, sizeof(stored.credential.provider), "lab-%d", i);
+        bench_load_stored(bench, &stored);
+    }
+    bench_ready(bench, 0);
+    quota(bench, "a:me", "", bench->wall_ms + 60000);
+    waiter = bench_ask(bench, "b:me", 0, false);
     assert_granted(bench, waiter, 1);
     bench_free(bench);
 }
@@ -284,6 +378,11 @@ int main(void)
         cmocka_unit_test(a_rejection_long_after_the_last_one_is_a_first_one),
         cmocka_unit_test(a_key_cannot_be_refreshed_so_its_rejection_refuses),
         cmocka_unit_test(access_only_serves_until_its_end_then_says_so),
+        cmocka_unit_test(a_key_with_an_end_is_refused_after_it),
+        cmocka_unit_test(a_rejected_token_that_cannot_be_refreshed_is_not_handed_out_again),
+        cmocka_unit_test(a_cooling_that_has_ended_makes_room_and_one_told_again_moves),
+        cmocka_unit_test(a_quota_that_says_no_time_to_come_cools_for_a_while),
+        cmocka_unit_test(a_quota_of_one_provider_leaves_an_account_of_the_same_name),
         cmocka_unit_test(a_quota_cools_all_logins_of_the_account_and_no_state_moves_by_promise_7),
         cmocka_unit_test(a_quota_of_one_model_leaves_the_others),
         cmocka_unit_test(when_there_is_no_room_the_cooling_that_ends_first_gives_way),

@@ -8,6 +8,7 @@ struct wish {
     const char *name, *token, *mode;
     bool relogin;
     int64_t refreshed_at_ms, expires_later_ms;
+    bool no_access;
 };
 
 static uint64_t import(struct bench *bench, struct wish wish)
@@ -28,6 +29,8 @@ static uint64_t import(struct bench *bench, struct wish wish)
         snprintf(job->credential.mode, sizeof(job->credential.mode), "%s", wish.mode);
         credential_set(&job->credential.refresh, NULL);
     }
+    if (wish.no_access)
+        credential_set(&job->credential.access, NULL);
     job->relogin = wish.relogin;
     job->take_over = wish.mode == NULL;
     job->refreshed_at_ms = wish.refreshed_at_ms;
@@ -286,6 +289,176 @@ static void too_many_logins_and_too_many_imports_are_refused(void **s)
     bench_free(bench);
 }
 
+/* What is stored under one name, then what comes, and what becomes of it. */
+static void each_mode_gives_way_only_to_what_is_better(void **s)
+{
+    static const struct {
+        struct wish stands, comes;
+        const char *outcome; /* else it is refused */
+    } rows[] = {
+        {{.token = "a", .mode = "api_key"}, {.token = "b", .mode = "api_key"}, "replaced"},
+        {{.token = "a", .mode = "api_key"}, {.token = "a", .mode = "api_key"}, "unchanged"},
+        {{.token = "a", .mode = "api_key"},
+         {.token = "a", .mode = "api_key", .relogin = true}, "replaced"},
+        {{.token = "a", .mode = "api_key"}, {.token = "a", .mode = "access_only"}, NULL},
+        {{.token = "a"}, {.token = "b", .mode = "api_key"}, NULL},
+        {{.token = "a"}, {.token = "b", .no_access = true}, NULL},
+        {{.token = "a"}, {.token = "b"}, NULL},
+        {{.token = "a", .mode = "access_only"}, {.token = "b"}, "replaced"},
+        {{.token = "a", .mode = "access_only"}, {.token = "b", .mode = "api_key"}, "replaced"},
+        {{.token = "a", .mode = "access_only"},
+         {.token = "b", .mode = "access_only", .expires_later_ms = 1}, "replaced"},
+        {{.token = "a", .mode = "access_only"},
+         {.token = "b", .mode = "access_only", .expires_later_ms = -1}, NULL},
+        {{.token = "a", .mode = "access_only"},
+         {.token = "a", .mode = "access_only", .expires_later_ms = 1}, "replaced"},
+        {{.token = "a", .mode = "access_only"}, {.token = "a", .mode = "access_only"},
+         "unchanged"},
+        {{.token = "a", .mode = "access_only"},
+         {.token = "a", .mode = "access_only", .expires_later_ms = -1}, "unchanged"},
+        {{.token = "a"}, {.token = "a", .relogin = true}, "unchanged"},
+    };
+
+    (void)s;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct bench *bench = bench_new(ROTATION_STRICT);
+        struct wish stands = rows[i].stands, comes = rows[i].comes;
+        uint64_t waiter;
+
+        stands.name = comes.name = "lab:me";
+        bench_ready(bench, 0);
+        import(bench, stands);
+        saved(bench, 0);
+        waiter = import(bench, comes);
+        if (bench->step.import_saving)
+            saved(bench, 0);
+        if (rows[i].outcome != NULL)
+            assert_imported(bench, waiter, rows[i].outcome);
+        else
+            assert_refused(bench, waiter, "stale_copy");
+        bench_free(bench);
+    }
+}
+
+static void a_login_under_another_name_does_not_push_that_name_out(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    uint64_t waiter;
+
+    (void)s;
+    bench_ready(bench, 0);
+    import(bench, (struct wish){.name = "lab:one", .token = "t1"});
+    saved(bench, 0);
+    import(bench, (struct wish){.name = "lab:two", .token = "t2"});
+    saved(bench, 0);
+    waiter = import(bench, (struct wish){.name = "lab:two", .token = "t1"});
+    assert_refused(bench, waiter, "bad_request");
+    import(bench, (struct wish){.name = "lab:only", .token = "t3", .mode = "access_only"});
+    saved(bench, 0);
+    waiter = import(bench, (struct wish){.name = "lab:else", .token = "t3"});
+    assert_refused(bench, waiter, "bad_request"); /* it is taken over under its own name */
+    bench_free(bench);
+}
+
+static void more_names_than_there_is_room_for_are_refused(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter = 0;
+    char name[100];
+
+    (void)s;
+    for (int i = 0; i < 10 && !bench->step.import_saving; i++) {
+        snprintf(name, sizeof(name), "%090d", i);
+        waiter = import(bench, (struct wish){.name = name, .token = "lab:me"});
+        if (!bench->step.import_saving)
+            break;
+        saved(bench, 0);
+        assert_imported(bench, waiter, "alias");
+        assert_ptr_equal(token_step_find(&bench->step, name), bench_profile(bench, "lab:me"));
+    }
+    assert_refused(bench, waiter, "too_large");
+    assert_null(token_step_find(&bench->step, name));
+    bench_free(bench);
+}
+
+static void the_same_token_does_not_bring_back_a_login_that_ended(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    bench_ask(bench, "lab:me", 0, true);
+    bench_send(bench, "lab:me");
+    bench_answered(bench, "lab:me", 400, OUTCOME_TERMINAL, "invalid_grant");
+    bench_tell(bench, "lab:me", EVENT_LOOKED, 0);
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "lab:me"});
+    assert_refused(bench, waiter, "stale_copy");
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "another"});
+    saved(bench, 0);
+    assert_imported(bench, waiter, "replaced"); /* no need to say that it is a new login */
+    assert_state(bench, "lab:me", "valid");
+    bench_free(bench);
+}
+
+static void an_import_waits_for_a_refresh_of_the_name_it_takes(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    bench_ask(bench, "lab:me", 0, true);
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "new", .relogin = true});
+    assert_false(bench->step.import_saving);
+    bench_refresh(bench, "lab:me");
+    saved(bench, 0);
+    assert_imported(bench, waiter, "replaced");
+    bench_free(bench);
+}
+
+static void an_import_waits_for_the_store_and_none_starts_in_a_drain(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct token_event event;
+    uint64_t waiter, late;
+
+    (void)s;
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "t1"});
+    assert_false(bench->step.import_saving);
+    bench_ready(bench, 0);
+    assert_true(bench->step.import_saving);
+    event = bench_event(bench, EVENT_DRAIN);
+    event.waiter = ++bench->last_waiter;
+    token_step_run(&bench->step, &event);
+    assert_waiting(bench, event.waiter); /* the import is on its way to the disk */
+    late = import(bench, (struct wish){.name = "lab:two", .token = "t2"});
+    assert_refused(bench, late, "busy");
+    saved(bench, 0);
+    assert_imported(bench, waiter, "stored");
+    assert_non_null(bench_answer(bench, event.waiter));
+    bench_free(bench);
+}
+
+static void an_unsaved_token_waits_for_the_import_over_it(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    uint64_t waiter;
+
+    (void)s;
+    bench_ask(bench, "lab:me", 0, true);
+    bench_send(bench, "lab:me");
+    bench_answered(bench, "lab:me", 200, OUTCOME_ROTATED, "");
+    bench_tell(bench, "lab:me", EVENT_RECORD_SAVED, -EIO);
+    assert_state(bench, "lab:me", "unsaved");
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = "new", .relogin = true});
+    assert_true(bench->step.import_saving);
+    bench_pass(bench, 60000);
+    assert_int_equal(bench_count(bench, ACTION_WRITE_RECORD), 1);
+    saved(bench, 0);
+    assert_imported(bench, waiter, "replaced");
+    assert_state(bench, "lab:me", "valid");
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +475,13 @@ int main(void)
         cmocka_unit_test(two_logins_of_one_account_live_side_by_side),
         cmocka_unit_test(the_digests_of_a_long_family_keep_its_first_days),
         cmocka_unit_test(too_many_logins_and_too_many_imports_are_refused),
+        cmocka_unit_test(each_mode_gives_way_only_to_what_is_better),
+        cmocka_unit_test(a_login_under_another_name_does_not_push_that_name_out),
+        cmocka_unit_test(more_names_than_there_is_room_for_are_refused),
+        cmocka_unit_test(the_same_token_does_not_bring_back_a_login_that_ended),
+        cmocka_unit_test(an_import_waits_for_a_refresh_of_the_name_it_takes),
+        cmocka_unit_test(an_import_waits_for_the_store_and_none_starts_in_a_drain),
+        cmocka_unit_test(an_unsaved_token_waits_for_the_import_over_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

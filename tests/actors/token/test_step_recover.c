@@ -326,6 +326,169 @@ static void a_restored_old_store_is_not_spent_once_a_node_has_seen_more(void **s
     bench_free(bench);
 }
 
+static void a_found_answer_that_is_cut_or_of_another_generation_says_nothing(void **s)
+{
+    (void)s;
+    for (int i = 0; i < 2; i++) {
+        struct bench *bench = bench_new(ROTATION_TWO_PHASE);
+        struct stored stored = {.credential = bench_credential(bench, "lab:me", "lab:me"),
+                                .has_intent = true, .has_answer = true};
+
+        stored.intent = intent_at(bench, 1000, 1);
+        stored.answer = (struct answer){.generation = i == 0 ? 1 : 2, .attempt = 1,
+                                        .complete = i != 0, .http_status = 200,
+                                        .body = secret_new("{}", 2)};
+        bench_load_stored(bench, &stored);
+        bench_ready(bench, 0);
+        assert_state(bench, "lab:me", "uncertain");
+        assert_int_equal(bench_count(bench, ACTION_PARSE), 0);
+        bench_free(bench);
+    }
+}
+
+static void a_boot_clock_behind_the_first_attempt_is_not_believed(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_GRACE);
+    struct stored stored = {.credential = bench_credential(bench, "lab:me", "lab:me"),
+                            .has_intent = true};
+
+    (void)s;
+    stored.intent = intent_at(bench, 1000, 1);
+    stored.intent.first_boot_ns = bench->now_ns + MS_NS;
+    stored.intent.first_wall_ms = bench->wall_ms - 60000; /* and by the wall it is over */
+    bench_load_stored(bench, &stored);
+    bench_ready(bench, 0);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 0);
+    bench_free(bench);
+}
+
+static void doubt_without_a_rule_or_an_access_token_waits_for_both(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct stored stored = {.credential = bench_credential(bench, "lab:me", "lab:me"),
+                            .has_intent = true};
+    struct token_event event = bench_event(bench, EVENT_LOADED);
+    uint8_t sha[32] = {0};
+    uint64_t waiter;
+
+    (void)s;
+    stored.intent = intent_at(bench, 1000, 1);
+    credential_set(&stored.credential.access, NULL);
+    event.stored = &stored;
+    event.sha256 = sha;
+    token_step_run(&bench->step, &event);
+    assert_string_equal(bench_profile(bench, "lab:me")->origin, "");
+    bench_ready(bench, 0);
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_refused(bench, waiter, "not_configured");
+    event = bench_event(bench, EVENT_RULE);
+    event.rule = &bench->rule;
+    token_step_run(&bench->step, &event);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 0);
+    bench_pass(bench, 120000); /* drained, and nothing is left to serve */
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
+    bench_free(bench);
+}
+
+static void what_is_asked_before_all_is_loaded_is_answered_after(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    uint64_t waiter;
+
+    (void)s;
+    bench_load(bench, "lab:me");
+    waiter = bench_ask(bench, "lab:me", 0, false);
+    assert_waiting(bench, waiter);
+    bench_ready(bench, 0);
+    assert_granted(bench, waiter, 1);
+    bench_free(bench);
+}
+
+static void one_login_too_many_is_said_at_the_start(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    char name[32];
+
+    (void)s;
+    for (int i = 0; i <= STEP_PROFILES_MAX; i++) {
+        snprintf(name, sizeof(name), "lab:%d", i);
+        bench_load(bench, name);
+    }
+    assert_int_equal(bench->step.profile_count, STEP_PROFILES_MAX);
+    assert_non_null(strstr(bench_last(bench, ACTION_ALARM)->text, name));
+    bench_free(bench);
+}
+
+static uint64_t adopt(struct bench *bench, const char *name)
+{
+    struct token_event event = bench_event(bench, EVENT_ADOPT);
+
+    event.waiter = ++bench->last_waiter;
+    event.name = name;
+    token_step_run(&bench->step, &event);
+    return event.waiter;
+}
+
+static void adopting_a_store_happens_once_at_a_time_and_may_fail(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct token_event event;
+    uint64_t first, second, drained;
+
+    (void)s;
+    bench_load(bench, "lab:me");
+    bench_ready(bench, STORE_COPIED);
+    assert_refused(bench, adopt(bench, "lab:nobody"), "unknown_profile");
+    first = adopt(bench, "");
+    second = adopt(bench, "");
+    assert_refused(bench, second, "busy");
+    event = bench_event(bench, EVENT_DRAIN);
+    drained = event.waiter = ++bench->last_waiter;
+    token_step_run(&bench->step, &event);
+    assert_waiting(bench, drained);
+    event = bench_event(bench, EVENT_ADOPTED);
+    event.error = -EIO;
+    token_step_run(&bench->step, &event);
+    assert_refused(bench, first, "internal");
+    assert_non_null(bench_answer(bench, drained));
+    assert_true(bench->step.copied);
+    bench_free(bench);
+}
+
+static void adopting_one_login_leaves_the_others_and_the_store(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+
+    (void)s;
+    bench_load(bench, "lab:one");
+    bench_load(bench, "lab:two");
+    bench_ready(bench, STORE_COPIED);
+    bench_watch(bench, "lab:one", 0, 5);
+    bench_watch(bench, "lab:two", 0, 5);
+    assert_int_equal(bench_answer(bench, adopt(bench, "lab:two"))->kind, ACTION_DONE);
+    assert_int_equal(bench_profile(bench, "lab:one")->credential.generation, 1);
+    assert_int_equal(bench_profile(bench, "lab:two")->credential.generation, 5);
+    assert_int_equal(bench_count(bench, ACTION_ADOPT_STORE), 0);
+    bench_free(bench);
+}
+
+static void a_login_at_work_is_not_adopted(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+
+    (void)s;
+    bench_ask(bench, "lab:me", 0, true);
+    bench_send(bench, "lab:me");
+    bench_watch(bench, "lab:me", 0, 9);
+    assert_int_equal(bench_answer(bench, adopt(bench, ""))->kind, ACTION_DONE);
+    assert_int_equal(bench_profile(bench, "lab:me")->credential.generation, 1);
+    bench_profile(bench, "lab:me")->phase = PHASE_NONE;
+    bench_profile(bench, "lab:me")->importing = true;
+    adopt(bench, "");
+    assert_int_equal(bench_profile(bench, "lab:me")->credential.generation, 1);
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +509,14 @@ int main(void)
         cmocka_unit_test(a_copied_store_serves_access_tokens_but_spends_nothing_until_adopted),
         cmocka_unit_test(adoption_in_doubt_keeps_the_intent_until_the_doubt_is_settled),
         cmocka_unit_test(a_restored_old_store_is_not_spent_once_a_node_has_seen_more),
+        cmocka_unit_test(a_found_answer_that_is_cut_or_of_another_generation_says_nothing),
+        cmocka_unit_test(a_boot_clock_behind_the_first_attempt_is_not_believed),
+        cmocka_unit_test(doubt_without_a_rule_or_an_access_token_waits_for_both),
+        cmocka_unit_test(what_is_asked_before_all_is_loaded_is_answered_after),
+        cmocka_unit_test(one_login_too_many_is_said_at_the_start),
+        cmocka_unit_test(adopting_a_store_happens_once_at_a_time_and_may_fail),
+        cmocka_unit_test(adopting_one_login_leaves_the_others_and_the_store),
+        cmocka_unit_test(a_login_at_work_is_not_adopted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
