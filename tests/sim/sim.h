@@ -140,6 +140,7 @@ struct sim_random {
     uint64_t state;
 };
 
+void sim_random_init(struct sim_random *random, uint64_t seed);
 uint64_t sim_draw(struct sim *sim, uint64_t below);
 uint64_t sim_between(struct sim *sim, uint64_t low, uint64_t high);
 bool sim_fault(struct sim *sim, enum sim_fault fault);

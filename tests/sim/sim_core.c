@@ -18,6 +18,21 @@ static uint64_t mix(uint64_t *state)
     return z ^ (z >> 31);
 }
 
+static void fill(const struct random_port *port, void *ret_bytes, size_t size)
+{
+    struct sim_random *random = (struct sim_random *)(uintptr_t)port;
+
+    for (size_t i = 0; i < size; i++) {
+        random->state = random->state * 6364136223846793005ull + 1442695040888963407ull;
+        ((uint8_t *)ret_bytes)[i] = (uint8_t)(random->state >> 56);
+    }
+}
+
+void sim_random_init(struct sim_random *random, uint64_t seed)
+{
+    *random = (struct sim_random){{fill}, seed};
+}
+
 uint64_t sim_draw(struct sim *sim, uint64_t below)
 {
     return mix(&sim->random) % below;

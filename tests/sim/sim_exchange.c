@@ -71,7 +71,7 @@ static void finish(struct sim *sim, struct request *request)
     learn(sim, request);
     if (request->end != EXCHANGE_NOT_SENT)
         result.body = body_of(request);
-    if (request->end == EXCHANGE_ANSWERED)
+    if (request->end == EXCHANGE_ANSWERED || (result.body != NULL && request->cut != 0))
         result.http_status = request->answer.status;
     snprintf(result.error, sizeof(result.error), "simulated");
     sim_note(sim, "exchange %llu %s token=%u end=%d status=%ld", (unsigned long long)request->id,

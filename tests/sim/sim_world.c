@@ -278,16 +278,6 @@ static void on_operate(struct sim *sim, const struct sim_event *event)
 
 /* ---- a world from a seed -------------------------------------------------------------------- */
 
-static void fill(const struct random_port *port, void *ret_bytes, size_t size)
-{
-    struct sim_random *random = (struct sim_random *)(uintptr_t)port;
-
-    for (size_t i = 0; i < size; i++) {
-        random->state = random->state * 6364136223846793005ull + 1442695040888963407ull;
-        ((uint8_t *)ret_bytes)[i] = (uint8_t)(random->state >> 56);
-    }
-}
-
 static void make_logins(struct sim *sim)
 {
     static const enum rotation rotations[] = {ROTATION_STRICT, ROTATION_STRICT, ROTATION_GRACE,
@@ -370,7 +360,7 @@ static struct sim *sim_new(const struct sim_options *options, struct sim_totals 
     sim->options = *options;
     sim->totals = totals;
     sim->random = options->seed * 0x9e3779b97f4a7c15ull + 1;
-    sim->runtime_random = (struct sim_random){{fill}, options->seed};
+    sim_random_init(&sim->runtime_random, options->seed);
     sim->digest = 0xcbf29ce484222325ull;
     sim->now_ns = 10 * SECOND_NS;
     sim->life_s = lives_s[sim_draw(sim, 6)];

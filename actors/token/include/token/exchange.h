@@ -26,7 +26,7 @@ enum exchange_end {
 
 struct exchange_result {
     enum exchange_end end;
-    long http_status;          /* with EXCHANGE_ANSWERED */
+    long http_status;          /* of the answer, also of a part of one; 0: none came */
     struct secret *body;       /* what came, also a part of it; NULL: nothing. Receiver's to free;
                                 * the struct itself lasts for the call only */
     uint32_t retry_after_ms;   /* from Retry-After; 0: none */
