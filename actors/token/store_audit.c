@@ -69,7 +69,7 @@ static bool parse_line(char *line, struct audit_line *ret_line)
     }
     *hex = '\0';
     if (sscanf(line, "%" SCNu64 " %31s%n", &ret_line->number, ret_line->time, &used) != 2 ||
-        used == 0 || line[used] != ' ') {
+        line[used] != ' ') {
         return false;
     }
     ret_line->text = line + used + 1;

@@ -150,7 +150,8 @@ static void put_member(struct writer *writer, const struct codec_field *field, c
         }
         break;
     }
-    case FIELD_DIGESTS: {
+    case FIELD_DIGESTS:
+    default: {
         const struct credential *credential = object;
         put_field(writer, field->tag, credential->digests, credential->digest_count * 16);
         break;
@@ -238,9 +239,12 @@ static int get_member(const struct codec_field *field, const struct secret_memor
         memcpy(member, bytes, size);
         return 0;
     case FIELD_NUMBER: {
-        uint64_t number = size == 8 ? get_number(bytes, 8) : 0;
-        bool fits = field->size == 8 || number >> (8 * field->size) == 0;
-        if (size != 8 || !fits || (field->size == 1 && number > 1)) {
+        if (size != 8) {
+            return -EBADMSG;
+        }
+        uint64_t number = get_number(bytes, 8);
+        uint64_t most = field->size == 8 ? UINT64_MAX : field->size == 4 ? UINT32_MAX : 1;
+        if (number > most) {
             return -EBADMSG;
         }
         memcpy(member, &number, field->size);
@@ -257,9 +261,9 @@ static int get_member(const struct codec_field *field, const struct secret_memor
     case FIELD_STRING:
         return get_string(member, bytes, size);
     case FIELD_DIGESTS:
+    default:
         return get_digests(object, bytes, size);
     }
-    return -EBADMSG;
 }
 
 int codec_unpack(const struct codec_table *table, const struct secret *bytes, void *ret_object)

@@ -19,12 +19,10 @@ int store_fail(struct store_file *store, int error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(store->why, sizeof(store->why), format, arguments);
+    vsnprintf(store->why, sizeof(store->why), format, arguments);
     va_end(arguments);
-    if (length >= 0 && (size_t)length < sizeof(store->why)) {
-        snprintf(store->why + length, sizeof(store->why) - (size_t)length, " (%s)",
-                 strerrordesc_np(-error));
-    }
+    size_t length = strlen(store->why);
+    snprintf(store->why + length, sizeof(store->why) - length, " (%s)", strerrordesc_np(-error));
     return error;
 }
 

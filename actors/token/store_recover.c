@@ -130,11 +130,17 @@ static int read_credential(struct store_file *store, const char *name, const cha
 
 /* ---- un-renamed records ---- */
 
-/* Whether an error speaks of what the file holds, not of reading it. */
-static bool is_verdict(int error)
+/* Whether an error speaks of the file, of what it holds or of whose it is, not of reading it. */
+static bool is_refusal(int error)
 {
-    return error == -ENODATA || error == -EBADMSG || error == -EKEYREJECTED ||
-           error == -EPROTONOSUPPORT;
+    static const int refusals[] = {-ENODATA,         -EBADMSG, -EKEYREJECTED,
+                                   -EPROTONOSUPPORT, -EPERM,   -ELOOP};
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
+        if (error == refusals[i]) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Generation of a record's file, 0 without one. One that is damaged is moved aside: what is whole
@@ -193,10 +199,13 @@ static int finish_next(struct recovery *recovery, const char *name, const char *
     if (error == -ENOENT) {
         return 0; /* taken already, by a rename above */
     }
-    if (error == -EKEYREJECTED || error == -EPROTONOSUPPORT || error == -EPERM ||
-        error == -ELOOP) {
+    bool is_torn = error == -ENODATA || error == -EBADMSG;
+    if (is_refusal(error) && !is_torn) {
         report(recovery, name, store->why);
         return 0;
+    }
+    if (error < 0 && !is_torn) {
+        return error;
     }
     if (error == 0) {
         uint64_t stored = 0, generation = next.generation;
@@ -204,14 +213,12 @@ static int finish_next(struct recovery *recovery, const char *name, const char *
         credential_deinit(&next);
         record_name(base, record);
         error = record_generation(recovery, base, &stored);
-        if (is_verdict(error) || error == -EPERM || error == -ELOOP) {
+        if (is_refusal(error)) {
             return 0; /* reported with the records; which of the two is right, a person says */
         }
         if (error < 0 || generation > stored) {
             return error < 0 ? error : put_in_place(store, name, record);
         }
-    } else if (error != -ENODATA && error != -EBADMSG) {
-        return error;
     }
     store->disk->unlink(store->disk, store->dir_fd, name);
     return 0;
@@ -258,7 +265,7 @@ static int read_intent(struct recovery *recovery, const char *base, uint64_t gen
             error = -EBADMSG;
         }
     }
-    if (error != -ENODATA && (is_verdict(error) || error == -EPERM || error == -ELOOP)) {
+    if (error != -ENODATA && is_refusal(error)) {
         char why[sizeof(store->why) + 32];
         snprintf(why, sizeof(why), "%s; it counts as sent",
                  store->why[0] == '\0' ? store_unseal_why(error) : store->why);
@@ -286,7 +293,7 @@ static int read_answer(struct recovery *recovery, const char *base, uint64_t gen
             error = error < 0 ? error : -EBADMSG;
         }
     }
-    if (error != -ENODATA && (is_verdict(error) || error == -EPERM || error == -ELOOP)) {
+    if (error != -ENODATA && is_refusal(error)) {
         report(recovery, name, recovery->store->why);
         error = -ENODATA;
     }
@@ -394,7 +401,7 @@ static int load_record(struct recovery *recovery, const char *name)
     char base[STORE_NAME_MAX];
     snprintf(base, sizeof(base), "%.*s", (int)(strlen(name) - strlen(".record")), name);
     int error = read_credential(store, name, base, &stored.credential);
-    if (is_verdict(error) || error == -EPERM || error == -ELOOP) {
+    if (is_refusal(error)) {
         report(recovery, name, store->why);
         return 0;
     }

@@ -36,8 +36,13 @@ static int faulty_close(const struct disk_port *disk, int fd)
 
 static int faulty_stat(const struct disk_port *disk, int fd, struct stat *ret_stat)
 {
+    struct faulty_disk *faulty = faulty_of(disk);
     int error = next_call(disk);
-    return error < 0 ? error : disk_real()->stat(disk_real(), fd, ret_stat);
+    error = error < 0 ? error : disk_real()->stat(disk_real(), fd, ret_stat);
+    if (++faulty->stats == faulty->falsify_at && error == 0) {
+        faulty->falsify(ret_stat);
+    }
+    return error;
 }
 
 static ssize_t faulty_read(const struct disk_port *disk, int fd, void *ret_bytes, size_t size,

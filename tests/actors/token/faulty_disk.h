@@ -13,6 +13,8 @@ struct faulty_disk {
     int error;        /* as errno */
     bool for_ever;    /* and all after it: a crash, for whoever looks at the disk next */
     bool torn;        /* a write that fails has written half */
+    void (*falsify)(struct stat *stat); /* what the stat of that number says is changed by it */
+    unsigned stats, falsify_at;
 };
 
 void faulty_disk_init(struct faulty_disk *faulty);

@@ -122,6 +122,62 @@ static void a_long_log_is_rotated_and_still_one_chain(void **state)
     assert_int_equal(store_count(place, "audit.log.5"), 0);
 }
 
+static void lines_that_are_none_are_no_end_of_the_chain(void **state)
+{
+    struct store_place *place = *state;
+    static const char *const lines[] = {
+        "word\n",
+        "2 2026-01-01T00:00:00Z text 0011\n",
+        "2 2026-01-01T00:00:00Z text 0011223344556677889900112233445x\n",
+        "x y z 00112233445566778899001122334455\n",
+        "2 2026-01-01T00:00:00Z 00112233445566778899001122334455\n",
+        "2 2026-01-01T00:00:00Z_of_more_than_thirty text 00112233445566778899001122334455\n",
+    };
+    char path[256], bytes[4096];
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    audit(place, "one");
+    store_path(place, "audit.log", path, sizeof(path));
+    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+        size_t size = store_read_bytes(path, bytes, sizeof(bytes));
+        store_place_close(place);
+        store_write_bytes(path, lines[i], strlen(lines[i]), (off_t)size);
+        assert_int_equal(store_place_open(place), 0);
+        audit(place, "two"); /* goes on after the last line that is one */
+        store_place_close(place);
+        assert_int_equal(truncate(path, (off_t)size), 0);
+        assert_int_equal(store_place_open(place), 0);
+        assert_int_equal(verify(place), 1);
+    }
+}
+
+static void a_line_is_cut_to_its_room_and_stays_one(void **state)
+{
+    struct store_place *place = *state;
+    char line[20000], path[256], bytes[30000];
+    memset(line, 'a', sizeof(line) - 1);
+    line[sizeof(line) - 1] = '\0';
+    line[3] = 0x7f;
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    audit(place, line);
+    audit(place, "two");
+    assert_int_equal(verify(place), 2);
+    store_path(place, "audit.log", path, sizeof(path));
+    size_t size = store_read_bytes(path, bytes, sizeof(bytes) - 1);
+    bytes[size] = '\0';
+    assert_non_null(strstr(bytes, " aaa?aaa"));
+    assert_true(size < sizeof(line));
+}
+
+static void a_log_too_long_to_be_read_again_is_not_wished_for(void **state)
+{
+    struct store_place *place = *state;
+    place->store = store_file_new(&(struct store_file_options){.state_dir = place->directory,
+                                                               .audit_rotate_bytes = UINT32_MAX});
+    assert_int_equal(place->store->open(place->store), STORE_FRESH);
+    audit(place, "one");
+    assert_int_equal(verify(place), 1);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, store_place_setup, store_place_teardown)
 
 int main(void)
@@ -132,6 +188,9 @@ int main(void)
         TEST(a_line_of_another_past_breaks_the_chain),
         TEST(a_torn_line_is_ended_and_the_chain_goes_on),
         TEST(a_long_log_is_rotated_and_still_one_chain),
+        TEST(lines_that_are_none_are_no_end_of_the_chain),
+        TEST(a_line_is_cut_to_its_room_and_stays_one),
+        TEST(a_log_too_long_to_be_read_again_is_not_wished_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -223,6 +223,72 @@ static void a_file_that_failed_to_sync_is_never_synced_again(void **state)
     assert_int_equal(place->loaded.credential.generation, 8);
 }
 
+/* All that a store can be asked, each whatever became of the one before. True: n+1 was saved. */
+static bool use_all(struct store_place *place, bool remove)
+{
+    store_place_close(place);
+    place->store = store_file_new(&(struct store_file_options){
+        .state_dir = place->directory, .disk = place->disk, .audit_rotate_bytes = 300});
+    if (place->store->open(place->store) < 0) {
+        return false;
+    }
+    place->loaded_count = 0;
+    place->store->load(place->store, place, drop_stored, ignore_bad);
+    store_save(place, 7);
+    if (store_reserve(place, 7, 1) == 0 && store_intent(place, 7, 1) == 0) {
+        store_answer(place, 7, 1);
+    }
+    store_reserve(place, 7, 2);
+    store_release(place, 7, 2);
+    store_release(place, 7, 9);
+    for (int i = 0; i < 5; i++) {
+        place->store->audit(place->store, "save lab:me");
+    }
+    bool saved = store_save(place, 8) == 0;
+    store_file_audit_verify(place->store);
+    place->store->adopt(place->store);
+    place->store->load(place->store, place, drop_stored, ignore_bad);
+    if (remove) {
+        place->store->remove(place->store, "lab:me");
+    }
+    return saved;
+}
+
+static void a_fault_at_any_call_of_any_operation_ends_in_an_error_and_loses_nothing(void **state)
+{
+    struct store_place *place = *state;
+    static const int errors[] = {EIO, ENOENT, EACCES, ENOSPC, ELOOP};
+    unsigned points = 0;
+    for (size_t i = 0; i < 2 * sizeof(errors) / sizeof(*errors); i++) {
+        bool remove = i % 2 != 0;
+        struct faulty_disk faulty;
+        bool hit = true;
+        for (unsigned k = 1; hit; k++) {
+            place->disk = NULL;
+            store_place_close(place);
+            temp_dir_remove(place->credentials);
+            if (k % 2 == 0) { /* also one that has lived before */
+                use_all(place, false);
+            }
+            faulty_disk_init(&faulty);
+            faulty.fail_at = k;
+            faulty.error = errors[i / 2];
+            place->disk = &faulty.port;
+            bool saved = use_all(place, remove);
+            hit = faulty.calls >= k;
+            store_place_restart(place);
+            bool lost = saved && !remove && (place->loaded_count != 1 ||
+                                             place->loaded.credential.generation != 8);
+            if (lost) {
+                fail_msg("%s at call %u: the saved generation is gone", strerror(errors[i / 2]), k);
+            }
+            points++;
+        }
+    }
+    print_message("%u faults\n", points);
+    assert_true(points > 1000);
+}
+
 #define TEST(test)                                                                                 \
     cmocka_unit_test_setup_teardown(test, store_place_setup_in_memory, store_place_teardown)
 
@@ -233,6 +299,7 @@ int main(void)
         TEST(a_fault_at_any_call_is_overcome_by_trying_again),
         TEST(recovery_finishes_a_rename_whatever_interrupts_it),
         TEST(a_file_that_failed_to_sync_is_never_synced_again),
+        TEST(a_fault_at_any_call_of_any_operation_ends_in_an_error_and_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

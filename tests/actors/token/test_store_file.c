@@ -394,6 +394,77 @@ static bool own_mounts(void)
     return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
+static void names_are_kept_apart_when_files_are_removed(void **state)
+{
+    struct store_place *place = *state;
+    char path[300], record[256];
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    assert_int_equal(store_save(place, 7), 0);
+    store_find(place, ".record", record, sizeof(record));
+    snprintf(path, sizeof(path), "%.*sx.record", (int)(strlen(record) - strlen(".record")), record);
+    store_write_bytes(path, "x", 1, 0);
+    assert_int_equal(place->store->remove(place->store, "lab:me"), 0);
+    assert_int_equal(store_count(place, ".record"), 1); /* of a name that begins like ours */
+    assert_int_equal(place->store->remove(place->store, "lab:me"), -ENOENT);
+    assert_int_equal(store_release(place, 7, 1), 0);
+}
+
+static void a_profile_whose_files_are_gone_already_says_so(void **state)
+{
+    struct store_place *place = *state;
+    char record[256];
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    assert_int_equal(store_save(place, 7), 0);
+    store_find(place, ".record", record, sizeof(record));
+    assert_int_equal(unlink(record), 0);
+    assert_int_equal(place->store->remove(place->store, "lab:me"), -ENOENT);
+    assert_non_null(strstr(place->store->why(place->store), "no files"));
+}
+
+static void a_long_profile_id_has_a_file_of_its_own(void **state)
+{
+    struct store_place *place = *state;
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    for (int i = 0; i < 2; i++) {
+        struct credential credential = store_credential(7);
+        snprintf(credential.profile, sizeof(credential.profile), "lab:%0100d", i);
+        assert_int_equal(place->store->write_record(place->store, &credential), 0);
+        credential_deinit(&credential);
+    }
+    store_place_restart(place);
+    assert_int_equal(place->loaded_count, 2);
+}
+
+static void a_credential_too_large_for_its_file_is_refused(void **state)
+{
+    struct store_place *place = *state;
+    struct credential credential = store_credential(7);
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    size_t size = 8 << 20;
+    credential.rule = malloc(size);
+    memset(credential.rule, 'a', size - 1);
+    credential.rule[size - 1] = '\0';
+    assert_int_equal(place->store->write_record(place->store, &credential), -EMSGSIZE);
+    assert_non_null(strstr(place->store->why(place->store), "does not fit"));
+    credential_deinit(&credential);
+}
+
+static void attempts_are_told_apart(void **state)
+{
+    struct store_place *place = *state;
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    assert_int_equal(store_save(place, 7), 0);
+    for (uint32_t attempt = 1; attempt <= 3; attempt++) {
+        assert_int_equal(store_reserve(place, 7, attempt), 0);
+    }
+    assert_int_equal(store_reserve(place, 8, 1), 0);
+    assert_int_equal(store_reserve(place, 7, 2), -EEXIST);
+    assert_int_equal(store_release(place, 7, 1), 0); /* the first made, the last in the list */
+    assert_int_equal(store_release(place, 7, 3), 0);
+    assert_int_equal(store_reserve(place, 7, 2), -EEXIST);
+    assert_int_equal(store_count(place, ".intent"), 2);
+}
+
 static void a_full_disk_shows_before_the_token_is_spent(void **state)
 {
     struct store_place *place = *state;
@@ -463,6 +534,11 @@ int main(void)
         TEST(a_record_of_another_store_is_refused_whatever_the_key),
         TEST(a_torn_intent_counts_as_sent),
         TEST(an_older_record_put_back_keeps_the_intents_it_lacks),
+        TEST(names_are_kept_apart_when_files_are_removed),
+        TEST(a_profile_whose_files_are_gone_already_says_so),
+        TEST(a_long_profile_id_has_a_file_of_its_own),
+        TEST(a_credential_too_large_for_its_file_is_refused),
+        TEST(attempts_are_told_apart),
         TEST(a_full_disk_shows_before_the_token_is_spent),
         TEST(a_read_only_disk_is_named),
     };

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening a store that somebody has had a hand in: key, identity, lock, owner. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "faulty_disk.h"
+#include "store_place.h"
+#include "token/credential.h"
+
+static void expect_refused(struct store_place *place, int error, const char *says)
+{
+    int got = store_place_open(place);
+    const char *why = got < 0 ? place->store->why(place->store) : "it opened";
+    if (got != error || strstr(why, says) == NULL) {
+        fail_msg("%d: %s", got, why);
+    }
+    store_place_close(place);
+}
+
+static void fill(struct store_place *place)
+{
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    assert_int_equal(store_save(place, 7), 0);
+    store_place_close(place);
+}
+
+static void a_key_or_an_identity_that_is_none_is_refused(void **state)
+{
+    struct store_place *place = *state;
+    static const struct {
+        const char *name, *says;
+    } files[] = {{"key", "not a key file"}, {"store", "is damaged"}};
+    fill(place);
+    for (int i = 0; i < 2; i++) {
+        char path[256], bytes[256];
+        store_path(place, files[i].name, path, sizeof(path));
+        size_t size = store_read_bytes(path, bytes, sizeof(bytes));
+        assert_int_equal(truncate(path, (off_t)size - 1), 0);
+        expect_refused(place, -EBADMSG, files[i].says);
+        store_write_bytes(path, bytes, size, 0);
+        store_write_bytes(path, "X", 1, 0);
+        expect_refused(place, -EBADMSG, files[i].says);
+        store_write_bytes(path, bytes, size, 0);
+        assert_int_equal(store_place_open(place), 0);
+        store_place_close(place);
+    }
+}
+
+static void a_lost_identity_is_an_error_while_records_stand(void **state)
+{
+    struct store_place *place = *state;
+    char path[256];
+    fill(place);
+    store_path(place, "store", path, sizeof(path));
+    assert_int_equal(unlink(path), 0);
+    expect_refused(place, -ENOENT, "1 credentials");
+}
+
+static void a_directory_in_a_files_place_is_refused(void **state)
+{
+    struct store_place *place = *state;
+    char path[256];
+    fill(place);
+    store_path(place, "key", path, sizeof(path));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0600), 0);
+    expect_refused(place, -EPERM, "not a regular file");
+    assert_int_equal(rmdir(path), 0);
+}
+
+static void a_key_of_the_wrong_size_is_refused(void **state)
+{
+    struct store_place *place = *state;
+    struct secret *key = secret_new("short", 5);
+    place->store = store_file_new(&(struct store_file_options){.state_dir = place->directory,
+                                                               .key = key});
+    assert_int_equal(place->store->open(place->store), -EINVAL);
+    assert_non_null(strstr(place->store->why(place->store), "32 bytes"));
+    secret_free(key);
+}
+
+static void a_holder_that_did_not_say_its_name_is_still_one(void **state)
+{
+    struct store_place *place = *state;
+    char path[256];
+    fill(place);
+    store_path(place, "lock", path, sizeof(path));
+    int fd = open(path, O_RDWR);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_int_equal(ftruncate(fd, 0), 0);
+    expect_refused(place, -EBUSY, "it did not say which");
+    close(fd);
+    assert_int_equal(store_place_open(place), 0);
+}
+
+static void the_directory_above_is_found_whatever_the_path_looks_like(void **state)
+{
+    struct store_place *place = *state;
+    char slashes[TEMP_DIR_MAX + 8];
+    snprintf(slashes, sizeof(slashes), "%s/x///", place->directory);
+    char here[512];
+    assert_non_null(getcwd(here, sizeof(here)));
+    assert_int_equal(chdir(place->directory), 0);
+    const char *const paths[] = {slashes, "s", "state", "./t/"};
+    for (size_t i = 0; i < 4; i++) {
+        struct store_port *store =
+            store_file_new(&(struct store_file_options){.state_dir = paths[i]});
+        assert_int_equal(store->open(store), STORE_FRESH);
+        store->close(store);
+    }
+    assert_int_equal(chdir(here), 0);
+}
+
+static void a_reason_longer_than_its_room_is_cut(void **state)
+{
+    (void)state;
+    char path[700];
+    memset(path, 'a', sizeof(path) - 1);
+    path[0] = '/';
+    path[sizeof(path) - 1] = '\0';
+    struct store_port *store = store_file_new(&(struct store_file_options){.state_dir = path});
+    assert_int_equal(store->open(store), -ENAMETOOLONG);
+    assert_in_range(strlen(store->why(store)), 100, 600);
+    store->close(store);
+}
+
+static void change_owner(struct stat *stat)
+{
+    stat->st_uid++;
+}
+
+static void change_inode(struct stat *stat)
+{
+    stat->st_ino++;
+}
+
+static void change_device(struct stat *stat)
+{
+    stat->st_dev++;
+}
+
+/* Opens and loads with one lie after another; the number of those that were noticed. */
+static unsigned count_noticed(struct store_place *place, void (*falsify)(struct stat *stat),
+                              int error)
+{
+    unsigned noticed = 0;
+    struct faulty_disk faulty;
+    bool hit = true;
+    for (unsigned k = 1; hit; k++) {
+        faulty_disk_init(&faulty);
+        faulty.falsify = falsify;
+        faulty.falsify_at = k;
+        place->disk = &faulty.port;
+        int got = store_place_open(place);
+        if (got >= 0) {
+            store_place_load(place);
+            noticed += place->bad_count > 0 || (got & STORE_COPIED) != 0 ? 1 : 0;
+        } else {
+            assert_int_equal(got, error);
+            noticed++;
+        }
+        store_place_close(place);
+        hit = faulty.stats >= k;
+    }
+    return noticed;
+}
+
+static void what_belongs_to_another_user_is_refused(void **state)
+{
+    struct store_place *place = *state;
+    fill(place);
+    assert_true(count_noticed(place, change_owner, -EPERM) >= 6); /* two directories, four files */
+}
+
+static void a_lock_file_that_was_replaced_holds_nothing(void **state)
+{
+    struct store_place *place = *state;
+    fill(place);
+    assert_true(count_noticed(place, change_inode, -EBUSY) >= 2);
+    assert_true(count_noticed(place, change_device, -EBUSY) >= 2);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, store_place_setup, store_place_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_key_or_an_identity_that_is_none_is_refused),
+        TEST(a_lost_identity_is_an_error_while_records_stand),
+        TEST(a_directory_in_a_files_place_is_refused),
+        TEST(a_key_of_the_wrong_size_is_refused),
+        TEST(a_holder_that_did_not_say_its_name_is_still_one),
+        TEST(the_directory_above_is_found_whatever_the_path_looks_like),
+        TEST(a_reason_longer_than_its_room_is_cut),
+        TEST(what_belongs_to_another_user_is_refused),
+        TEST(a_lock_file_that_was_replaced_holds_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
