@@ -130,9 +130,9 @@ static void error_unknown(struct config_checker *checker, const struct config_ke
                           const char *key)
 {
     char near[512] = "", known[512] = "";
-    const struct config_key *child, *meant = config_key_nearest(parent, key);
+    const struct config_key *child = NULL, *meant = config_key_nearest(parent, key);
     size_t length = 0;
-    for (size_t i = 0; (child = config_key_child_at(parent, i)); i++)
+    while ((child = config_key_child_after(parent, child)))
         if (child->type != CONFIG_SECRET && child->type != CONFIG_ELSEWHERE &&
             length < sizeof known)
             length += (size_t)snprintf(known + length, sizeof known - length, "%s%s",
@@ -160,8 +160,8 @@ static void check_object(struct config_checker *checker, const struct config_key
             error_unknown(checker, key, name);
         config_check_pop(checker);
     }
-    const struct config_key *child;
-    for (size_t i = 0; (child = config_key_child_at(key, i)); i++)
+    const struct config_key *child = NULL;
+    while ((child = config_key_child_after(key, child)))
         if (child->flags & KEY_REQUIRED && !json_object_get(object, config_key_name(child)))
             config_check_error(checker, false, "the key \"%s\" is missing: %s",
                                config_key_name(child), child->help);

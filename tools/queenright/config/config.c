@@ -151,6 +151,12 @@ static void agent_build(struct config *config, const char *id, const json_t *ent
 
 /* ---- the rest ------------------------------------------------------------------------------- */
 
+static int by_id(const void *a, const void *b)
+{
+    const struct config_agent *const *one = a, *const *other = b;
+    return strcasecmp((*one)->id, (*other)->id);
+}
+
 static int build_agents(struct config *config)
 {
     json_t *entries = config_tree(config->root, "agents", "entries", NULL);
@@ -162,6 +168,12 @@ static int build_agents(struct config *config)
     json_t *entry;
     json_object_foreach(entries, id, entry)
         agent_build(config, id, entry, &agents[config->agent_count++]);
+    config->agents_by_id = calloc(config->agent_count + 1, sizeof *config->agents_by_id);
+    if (!config->agents_by_id)
+        return -ENOMEM;
+    for (size_t i = 0; i < config->agent_count; i++)
+        config->agents_by_id[i] = &agents[i];
+    qsort(config->agents_by_id, config->agent_count, sizeof *config->agents_by_id, by_id);
     return 0;
 }
 
@@ -310,6 +322,7 @@ void config_free(struct config *config)
     free(config->profiles);
     free(config->nodes);
     free(config->agents);
+    free(config->agents_by_id);
     json_decref(config->root);
     json_decref(config->kept);
     free(config);
@@ -336,10 +349,10 @@ int config_find(const char *given, char *ret_path, size_t size)
 
 const struct config_agent *config_agent(const struct config *config, const char *id)
 {
-    for (size_t i = 0; i < config->agent_count; i++)
-        if (strcasecmp(config->agents[i].id, id) == 0)
-            return &config->agents[i];
-    return NULL;
+    const struct config_agent wanted = {.id = id}, *key = &wanted;
+    const struct config_agent **found = bsearch(&key, config->agents_by_id, config->agent_count,
+                                                sizeof *config->agents_by_id, by_id);
+    return found ? *found : NULL;
 }
 
 const struct config_provider *config_provider(const struct config *config, const char *id)

@@ -83,8 +83,9 @@ struct config {
     size_t profile_count;
     struct config_node *nodes; /* at least one */
     size_t node_count;
-    struct config_agent *agents;
+    struct config_agent *agents; /* as the file has them */
     size_t agent_count;
+    const struct config_agent **agents_by_id;
     struct config_supervision supervision; /* of the agents on each node */
     struct json_t *root; /* resolved: variables replaced, ids in lower case */
     struct json_t *kept; /* text made by the loader */

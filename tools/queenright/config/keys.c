@@ -229,18 +229,19 @@ static const char *child_name(const struct config_key *parent, const struct conf
     return strpbrk(rest, ".[") ? NULL : rest;
 }
 
-const struct config_key *config_key_child_at(const struct config_key *parent, size_t i)
+const struct config_key *config_key_child_after(const struct config_key *parent,
+                                               const struct config_key *before)
 {
-    for (size_t k = 0; k < KEY_COUNT; k++)
-        if (child_name(parent, &keys[k]) && i-- == 0)
-            return &keys[k];
+    for (const struct config_key *key = before ? before + 1 : keys; key < keys + KEY_COUNT; key++)
+        if (child_name(parent, key))
+            return key;
     return NULL;
 }
 
 const struct config_key *config_key_child(const struct config_key *parent, const char *key)
 {
-    const struct config_key *child;
-    for (size_t i = 0; (child = config_key_child_at(parent, i)); i++) {
+    const struct config_key *child = NULL;
+    while ((child = config_key_child_after(parent, child))) {
         const char *name = child_name(parent, child);
         if (strcmp(name, key ? key : "[]") == 0 || (key && strcmp(name, "*") == 0))
             return child;
@@ -303,11 +304,11 @@ static const struct config_key *synonym_find(const struct config_key *parent, co
 
 const struct config_key *config_key_nearest(const struct config_key *parent, const char *key)
 {
-    const struct config_key *best = synonym_find(parent, key), *child;
+    const struct config_key *best = synonym_find(parent, key), *child = NULL;
     if (best)
         return best;
     size_t best_distance = word_distance_max(key) + 1;
-    for (size_t i = 0; (child = config_key_child_at(parent, i)); i++) {
+    while ((child = config_key_child_after(parent, child))) {
         size_t distance = word_distance(config_key_name(child), key);
         if (child->type != CONFIG_ELSEWHERE && distance < best_distance) {
             best_distance = distance;

@@ -45,8 +45,9 @@ const struct config_key *config_key_at(size_t i);
 const struct config_key *config_key_find(const char *path);
 /* The row of `key` below `parent` (of its items, with NULL). NULL: unknown. */
 const struct config_key *config_key_child(const struct config_key *parent, const char *key);
-/* The i-th child row; NULL at the end. */
-const struct config_key *config_key_child_at(const struct config_key *parent, size_t i);
+/* The next child row after `before`, the first with NULL; NULL at the end. */
+const struct config_key *config_key_child_after(const struct config_key *parent,
+                                               const struct config_key *before);
 /* Last word of the path. */
 const char *config_key_name(const struct config_key *key);
 /* The known key someone may have meant who wrote `key` below `parent`. NULL: nothing is near. */
