@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "supervisor_children.h"
 
 #define INTENSITY_DEFAULT 5u
 #define INTENSITY_MAX 64u
@@ -33,36 +34,21 @@ enum { SUPERVISOR_ADD = 0x0010, SUPERVISOR_REMOVE = 0x0011, SUPERVISOR_DONE = 0x
 #define TAG_GROUP UINT64_MAX
 #define TAG_PATIENCE (UINT64_MAX - 1)
 
+/* One of the children that a supervisor_add brings. */
 struct supervisor_add {
     struct child_spec spec;
     char name[INTROSPECT_NAME_MAX];
-};
-
-struct child {
-    struct child_spec spec;
-    char name[INTROSPECT_NAME_MAX];
-    uint64_t key; /* tag of its timer */
-    struct actor_id id; /* {0}: not running */
-    struct timer_id timer;
-    uint64_t started_ns, backoff_ns;
-    unsigned restarts;
-    int last_error;
-    bool done;        /* ended as it may; not started again */
-    bool removing;
-    struct request_id remover;
 };
 
 struct supervisor {
     enum supervisor_strategy strategy;
     unsigned intensity;
     uint64_t window_ns, backoff_ns, backoff_max_ns;
-    struct child *children;
-    size_t count;
-    uint64_t next_key;
+    struct children children;
     uint64_t ends_ns[INTENSITY_MAX]; /* ring of the last ends that should not have been */
     unsigned ends;
     bool group, group_waiting;
-    size_t group_from;
+    uint64_t group_from; /* key of its first child */
     bool stopping;
     int stop_error;
     struct timer_id patience;
@@ -70,58 +56,8 @@ struct supervisor {
 
 /* ---- children -------------------------------------------------------------------------------- */
 
-static size_t child_by_id(const struct supervisor *supervisor, struct actor_id id)
+static int child_start(struct supervisor *supervisor, struct context *context, struct child *child)
 {
-    size_t i = 0;
-    while (i < supervisor->count && !actor_id_equal(supervisor->children[i].id, id))
-        i++;
-    return i;
-}
-
-static size_t child_by_name(const struct supervisor *supervisor, const char *name)
-{
-    size_t i = 0;
-    while (i < supervisor->count && strcmp(supervisor->children[i].name, name) != 0)
-        i++;
-    return i;
-}
-
-static void spec_free(const struct child_spec *spec)
-{
-    if (spec->free_config)
-        spec->free_config(spec->config);
-}
-
-static int child_add(struct supervisor *supervisor, const struct child_spec *spec)
-{
-    if (!spec->name || !spec->name[0] || strlen(spec->name) >= INTROSPECT_NAME_MAX || !spec->ops)
-        return -EINVAL;
-    if (child_by_name(supervisor, spec->name) < supervisor->count)
-        return -EEXIST;
-    struct child *children =
-        realloc(supervisor->children, (supervisor->count + 1) * sizeof *children);
-    if (!children)
-        return -ENOMEM;
-    supervisor->children = children;
-    struct child *child = &children[supervisor->count++];
-    *child = (struct child){.spec = *spec, .key = supervisor->next_key++};
-    strncpy(child->name, spec->name, sizeof child->name - 1);
-    return 0;
-}
-
-static void child_drop(struct supervisor *supervisor, size_t i)
-{
-    spec_free(&supervisor->children[i].spec);
-    memmove(&supervisor->children[i], &supervisor->children[i + 1],
-            (supervisor->count - i - 1) * sizeof *supervisor->children);
-    supervisor->count--;
-    if (supervisor->group && supervisor->group_from > i)
-        supervisor->group_from--;
-}
-
-static int child_start(struct supervisor *supervisor, struct context *context, size_t i)
-{
-    struct child *child = &supervisor->children[i];
     struct spawn_options options = {.name = child->name, .pinned = child->spec.pinned};
     struct actor_id id;
 
@@ -129,7 +65,7 @@ static int child_start(struct supervisor *supervisor, struct context *context, s
     int error = context_spawn(context, child->spec.ops, child->spec.config, &options, &id);
     if (error < 0)
         return error;
-    child->id = id;
+    children_started(&supervisor->children, child, id);
     child->done = false;
     child->started_ns = context_now_ns(context);
     actor_set_past(context_runtime(context), id, child->restarts, child->last_error);
@@ -140,18 +76,16 @@ static int child_start(struct supervisor *supervisor, struct context *context, s
 /* ---- stopping -------------------------------------------------------------------------------- */
 
 /* Asks the last running child from `first` on to stop. False: none runs. */
-static bool stop_last(struct supervisor *supervisor, struct context *context, size_t first)
+static bool stop_last(struct supervisor *supervisor, struct context *context, uint64_t first)
 {
-    for (size_t i = supervisor->count; i-- > first;) {
-        if (!actor_id_is_set(supervisor->children[i].id))
-            continue;
-        context_timer_cancel(context, supervisor->patience);
-        supervisor->patience = context_timer(context, STOP_PATIENCE_NS, TAG_PATIENCE);
-        context_stop_other(context, supervisor->children[i].id);
-        return true;
-    }
+    struct child *child = children_last_running(&supervisor->children, first);
+
     context_timer_cancel(context, supervisor->patience);
-    return false;
+    if (!child)
+        return false;
+    supervisor->patience = context_timer(context, STOP_PATIENCE_NS, TAG_PATIENCE);
+    context_stop_other(context, child->id);
+    return true;
 }
 
 static void go_on_stopping(struct supervisor *supervisor, struct context *context)
@@ -205,10 +139,9 @@ static void go_on_with_group(struct supervisor *supervisor, struct context *cont
     context_timer(context, wait_ns, TAG_GROUP);
 }
 
-static void restart(struct supervisor *supervisor, struct context *context, size_t i)
+static void restart(struct supervisor *supervisor, struct context *context, struct child *child)
 {
-    struct child *child = &supervisor->children[i];
-    size_t from = supervisor->strategy == ONE_FOR_ALL ? 0 : i;
+    uint64_t from = supervisor->strategy == ONE_FOR_ALL ? 0 : child->key;
 
     child->restarts++;
     if (!allow_restart(supervisor, context_now_ns(context))) {
@@ -237,14 +170,37 @@ static int on_group_wait_over(struct supervisor *supervisor, struct context *con
     if (stop_last(supervisor, context, supervisor->group_from))
         return 0; /* widened while it waited */
     supervisor->group = false;
-    for (size_t i = supervisor->group_from; i < supervisor->count; i++) {
-        if (supervisor->children[i].done)
+    for (struct child *child = children_first(&supervisor->children); child;
+         child = child_next(child)) {
+        if (child->key < supervisor->group_from || child->done)
             continue;
-        if (child_start(supervisor, context, i) < 0) {
-            restart(supervisor, context, i);
+        if (child_start(supervisor, context, child) < 0) {
+            restart(supervisor, context, child);
             break;
         }
     }
+    return 0;
+}
+
+/* Goes on with what waits for the end of a child. */
+static void go_on(struct supervisor *supervisor, struct context *context)
+{
+    if (supervisor->stopping)
+        go_on_stopping(supervisor, context);
+    else if (supervisor->group)
+        go_on_with_group(supervisor, context, supervisor->backoff_ns);
+}
+
+static int on_patience_over(struct supervisor *supervisor, struct context *context)
+{
+    struct child *child = children_last_running(&supervisor->children, 0);
+
+    if (child) {
+        runtime_log(context_runtime(context), 4, "supervisor %s: %s does not stop",
+                    context_name(context), child->name);
+        children_ended(&supervisor->children, child);
+    }
+    go_on(supervisor, context);
     return 0;
 }
 
@@ -252,30 +208,16 @@ static int on_timer(void *state, struct context *context, uint64_t tag)
 {
     struct supervisor *supervisor = state;
 
-    if (tag == TAG_PATIENCE) {
-        for (size_t i = supervisor->count; i-- > 0;) {
-            if (!actor_id_is_set(supervisor->children[i].id))
-                continue;
-            runtime_log(context_runtime(context), 4, "supervisor %s: %s does not stop",
-                        context_name(context), supervisor->children[i].name);
-            supervisor->children[i].id = (struct actor_id){0};
-            break;
-        }
-        if (supervisor->stopping)
-            go_on_stopping(supervisor, context);
-        else if (supervisor->group)
-            go_on_with_group(supervisor, context, supervisor->backoff_ns);
-        return 0;
-    }
+    if (tag == TAG_PATIENCE)
+        return on_patience_over(supervisor, context);
     if (supervisor->stopping)
         return 0;
     if (tag == TAG_GROUP)
         return on_group_wait_over(supervisor, context);
-    for (size_t i = 0; i < supervisor->count; i++) {
-        struct child *child = &supervisor->children[i];
-        if (child->key == tag && child_start(supervisor, context, i) < 0)
-            restart(supervisor, context, i);
-    }
+    for (struct child *child = children_first(&supervisor->children); child;
+         child = child_next(child))
+        if (child->key == tag && child_start(supervisor, context, child) < 0)
+            restart(supervisor, context, child);
     return 0;
 }
 
@@ -302,28 +244,23 @@ static int on_down(void *state, struct context *context, struct actor_id who,
                    enum exit_reason reason, int error)
 {
     struct supervisor *supervisor = state;
-    size_t i = child_by_id(supervisor, who);
+    struct child *child = children_by_id(&supervisor->children, who);
 
-    if (i == supervisor->count)
+    if (!child)
         return 0;
-    struct child *child = &supervisor->children[i];
     child->last_error = error;
-    child->id = (struct actor_id){0};
+    children_ended(&supervisor->children, child);
     if (child->removing) {
         struct request_id remover = child->remover;
-        child_drop(supervisor, i);
+        children_drop(&supervisor->children, child);
         if (remover.n)
             reply_done(context, remover, 0);
-        if (supervisor->stopping)
-            go_on_stopping(supervisor, context);
-        else if (supervisor->group)
-            go_on_with_group(supervisor, context, supervisor->backoff_ns);
-    } else if (supervisor->stopping) {
-        go_on_stopping(supervisor, context);
-    } else if (supervisor->group && i >= supervisor->group_from) {
-        go_on_with_group(supervisor, context, supervisor->backoff_ns);
+        go_on(supervisor, context);
+    } else if (supervisor->stopping ||
+               (supervisor->group && child->key >= supervisor->group_from)) {
+        go_on(supervisor, context);
     } else if (wants_restart(child, reason)) {
-        restart(supervisor, context, i);
+        restart(supervisor, context, child);
     } else {
         child->done = true;
     }
@@ -332,35 +269,49 @@ static int on_down(void *state, struct context *context, struct actor_id who,
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-static int on_add(void *state, struct context *context, const void *body)
+static int add_one(struct supervisor *supervisor, struct context *context,
+                   struct supervisor_add add)
 {
-    struct supervisor *supervisor = state;
-    struct supervisor_add add = *(const struct supervisor_add *)body;
+    struct child *child;
 
     add.spec.name = add.name;
-    int error = supervisor->stopping ? -ESHUTDOWN : child_add(supervisor, &add.spec);
-    if (error < 0) {
-        spec_free(&add.spec);
-    } else if ((error = child_start(supervisor, context, supervisor->count - 1)) < 0) {
-        child_drop(supervisor, supervisor->count - 1);
+    int error = supervisor->stopping
+                    ? -ESHUTDOWN
+                    : children_add(&supervisor->children, &add.spec, &child);
+    if (error < 0)
+        child_spec_free(&add.spec);
+    else if ((error = child_start(supervisor, context, child)) < 0)
+        children_drop(&supervisor->children, child);
+    return error;
+}
+
+static int on_add(void *state, struct context *context, const void *body)
+{
+    const struct supervisor_add *adds = body;
+    size_t count = context_message(context)->size / sizeof adds[0];
+    int result = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        int error = add_one(state, context, adds[i]);
+
+        result = error < 0 ? error : result;
     }
-    reply_done(context, (struct request_id){0}, error);
+    reply_done(context, (struct request_id){0}, result);
     return 0;
 }
 
 static int on_remove(void *state, struct context *context, const void *body)
 {
     struct supervisor *supervisor = state;
-    size_t i = child_by_name(supervisor, body);
+    struct child *child = children_by_name(&supervisor->children, body);
 
-    if (i == supervisor->count || supervisor->children[i].removing) {
+    if (!child || child->removing) {
         reply_done(context, (struct request_id){0}, -ENOENT);
         return 0;
     }
-    struct child *child = &supervisor->children[i];
     context_timer_cancel(context, child->timer);
-    if (!actor_id_is_set(child->id)) {
-        child_drop(supervisor, i);
+    if (!child_runs(child)) {
+        children_drop(&supervisor->children, child);
         reply_done(context, (struct request_id){0}, 0);
         return 0;
     }
@@ -392,11 +343,13 @@ static int supervisor_start(void *state, struct context *context, const void *co
     supervisor->backoff_max_ns =
         spec->backoff_max_ns ? spec->backoff_max_ns : BACKOFF_MAX_DEFAULT_NS;
     for (size_t i = 0; i < spec->child_count; i++) {
-        int added = error < 0 ? error : child_add(supervisor, &spec->children[i]);
+        struct child *child;
+        int added = error < 0 ? error
+                              : children_add(&supervisor->children, &spec->children[i], &child);
         if (added < 0)
-            spec_free(&spec->children[i]); /* given to us, whatever happens */
+            child_spec_free(&spec->children[i]); /* given to us, whatever happens */
         else
-            added = child_start(supervisor, context, supervisor->count - 1);
+            added = child_start(supervisor, context, child);
         error = added < 0 ? added : error;
     }
     return error;
@@ -407,25 +360,24 @@ static void supervisor_stop(void *state, struct context *context)
     struct supervisor *supervisor = state;
 
     /* Only after a failed start, or as the runtime ends: children are gone otherwise. */
-    for (size_t i = supervisor->count; i-- > 0;) {
-        if (actor_id_is_set(supervisor->children[i].id))
-            context_stop_other(context, supervisor->children[i].id);
-        spec_free(&supervisor->children[i].spec);
+    for (struct child *child; (child = children_last(&supervisor->children));) {
+        if (child_runs(child)) {
+            context_stop_other(context, child->id);
+            children_ended(&supervisor->children, child);
+        }
+        children_drop(&supervisor->children, child);
     }
-    free(supervisor->children);
 }
 
 static size_t describe(const void *state, char *ret_text, size_t size)
 {
     const struct supervisor *supervisor = state;
     static const char *const strategies[] = {"one_for_one", "one_for_all", "rest_for_one"};
-    size_t running = 0;
-
-    for (size_t i = 0; i < supervisor->count; i++)
-        running += actor_id_is_set(supervisor->children[i].id);
-    int length = snprintf(ret_text, size, "%s, %zu of %zu children run, %u restarts%s",
-                          strategies[supervisor->strategy], running, supervisor->count,
-                          supervisor->ends, supervisor->stopping ? ", stopping" : "");
+    int length = snprintf(ret_text, size, "%s, %u of %u children run, %u restarts%s",
+                          strategies[supervisor->strategy],
+                          children_running(&supervisor->children),
+                          children_count(&supervisor->children), supervisor->ends,
+                          supervisor->stopping ? ", stopping" : "");
     return (size_t)length < size ? (size_t)length : size - 1;
 }
 
@@ -449,14 +401,15 @@ const struct actor_ops supervisor_ops = {
 
 /* ---- from outside ---------------------------------------------------------------------------- */
 
-static struct message *add_message(const struct child_spec *child)
+static struct message *add_message(const struct child_spec *children, size_t count)
 {
-    struct message *message = message_new(SUPERVISOR_ADD, sizeof(struct supervisor_add));
-    if (message) {
-        struct supervisor_add add = {.spec = *child};
-        if (child->name)
-            snprintf(add.name, sizeof add.name, "%s", child->name);
-        memcpy(message->body, &add, sizeof add);
+    struct message *message = message_new(SUPERVISOR_ADD, count * sizeof(struct supervisor_add));
+
+    for (size_t i = 0; message && i < count; i++) {
+        struct supervisor_add add = {.spec = children[i]};
+        if (children[i].name)
+            snprintf(add.name, sizeof add.name, "%s", children[i].name);
+        memcpy(message->body + i * sizeof add, &add, sizeof add);
     }
     return message;
 }
@@ -487,9 +440,9 @@ static int ask(struct runtime *runtime, struct actor_id supervisor, struct messa
 int supervisor_add(struct runtime *runtime, struct actor_id supervisor,
                    const struct child_spec *child)
 {
-    int error = ask(runtime, supervisor, add_message(child));
+    int error = ask(runtime, supervisor, add_message(child, 1));
     if (error == -ESRCH)
-        spec_free(child);
+        child_spec_free(child);
     return error;
 }
 
@@ -499,11 +452,11 @@ int supervisor_remove(struct runtime *runtime, struct actor_id supervisor, const
 }
 
 int context_supervisor_add(struct context *context, struct actor_id supervisor,
-                           const struct child_spec *child)
+                           const struct child_spec *children, size_t count)
 {
-    int error = context_send(context, supervisor, add_message(child));
-    if (error < 0)
-        spec_free(child);
+    int error = context_send(context, supervisor, add_message(children, count));
+    for (size_t i = 0; error < 0 && i < count; i++)
+        child_spec_free(&children[i]);
     return error;
 }
 

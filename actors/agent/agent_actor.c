@@ -45,7 +45,7 @@ struct session {
 };
 
 struct agent {
-    struct agent_config *config;
+    const struct agent_config *config;
     struct session *sessions;
     size_t count;
     uint64_t last_number;
@@ -252,7 +252,7 @@ static int on_agent_reconfigure(struct agent *agent, struct context *context,
     if (!config)
         return actor_reply_refusal(context, "bad_config",
                                    "the agent's settings are no JSON object", "");
-    agent_config_free(agent->config);
+    agent_config_unref(agent->config);
     agent->config = config;
     for (struct session *session = agent->sessions; session; session = session->next)
         if (actor_id_is_set(session->id))
@@ -407,8 +407,8 @@ static int start(void *state, struct context *context, const void *config)
 {
     struct agent *agent = state;
 
-    agent->config = agent_config_copy(config);
-    return agent->config ? list_sessions(agent, context) : -ENOMEM;
+    agent->config = agent_config_ref(config);
+    return list_sessions(agent, context);
 }
 
 static void stop(void *state, struct context *context)
@@ -422,7 +422,7 @@ static void stop(void *state, struct context *context)
             context_stop_other(context, session->id);
         free(session);
     }
-    agent_config_free(agent->config);
+    agent_config_unref(agent->config);
 }
 
 static size_t describe(const void *state, char *ret_text, size_t size)

@@ -2,6 +2,8 @@
 #include "session/agent_config.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,15 +27,41 @@ static const char *shelve(struct shelf *shelf, const char *text)
     return copy;
 }
 
-static size_t config_size(const struct agent_config *config, const char *tools)
+/* Takes the last reference away. */
+static bool is_last(_Atomic unsigned *references)
 {
-    size_t size = sizeof(*config) + config->peer_count * sizeof(config->peers[0]);
+    return atomic_fetch_sub_explicit(references, 1, memory_order_acq_rel) == 1;
+}
 
-    size += text_size(config->id) + text_size(config->node) + text_size(config->instructions);
-    size += text_size(config->models) + text_size(tools);
-    for (size_t i = 0; i < config->peer_count; i++)
-        size += text_size(config->peers[i]);
-    return size;
+struct agent_names *agent_names_new(const char *const *names, size_t count)
+{
+    size_t size = sizeof(struct agent_names) + count * sizeof(names[0]);
+
+    for (size_t i = 0; i < count; i++)
+        size += text_size(names[i]);
+
+    struct agent_names *copy = malloc(size);
+    if (!copy)
+        return NULL;
+    struct shelf shelf = {(char *)&copy->names[count]};
+    atomic_init(&copy->references, 1);
+    copy->count = count;
+    for (size_t i = 0; i < count; i++)
+        copy->names[i] = shelve(&shelf, names[i]);
+    return copy;
+}
+
+struct agent_names *agent_names_ref(struct agent_names *names)
+{
+    if (names)
+        atomic_fetch_add_explicit(&names->references, 1, memory_order_relaxed);
+    return names;
+}
+
+void agent_names_unref(struct agent_names *names)
+{
+    if (names && is_last(&names->references))
+        free(names);
 }
 
 static void fill_defaults(struct agent_config *config)
@@ -50,32 +78,46 @@ static void fill_defaults(struct agent_config *config)
         config->timeout_ms = 600000;
 }
 
-struct agent_config *agent_config_copy(const struct agent_config *config)
+struct agent_config *agent_config_new(const struct agent_config *settings)
 {
-    const char *tools = config->tools ? config->tools : "ask,tell";
-    struct agent_config *copy = malloc(config_size(config, tools));
+    const char *tools = settings->tools ? settings->tools : "ask,tell";
+    struct agent_config *config = malloc(sizeof(*config) + text_size(settings->id) +
+                                         text_size(settings->node) +
+                                         text_size(settings->instructions) +
+                                         text_size(settings->models) + text_size(tools));
 
-    if (!copy)
+    if (!config)
         return NULL;
-    const char **peers = (const char **)(copy + 1);
-    struct shelf shelf = {(char *)(peers + config->peer_count)};
+    struct shelf shelf = {(char *)(config + 1)};
 
-    *copy = *config;
-    copy->id = shelve(&shelf, config->id);
-    copy->node = shelve(&shelf, config->node);
-    copy->instructions = shelve(&shelf, config->instructions);
-    copy->models = shelve(&shelf, config->models);
-    copy->tools = shelve(&shelf, tools);
-    for (size_t i = 0; i < config->peer_count; i++)
-        peers[i] = shelve(&shelf, config->peers[i]);
-    copy->peers = peers;
-    fill_defaults(copy);
-    return copy;
+    memcpy(config, settings, sizeof(*config));
+    atomic_init(&config->references, 1);
+    config->id = shelve(&shelf, settings->id);
+    config->node = shelve(&shelf, settings->node);
+    config->instructions = shelve(&shelf, settings->instructions);
+    config->models = shelve(&shelf, settings->models);
+    config->tools = shelve(&shelf, tools);
+    config->peers = agent_names_ref(settings->peers);
+    fill_defaults(config);
+    return config;
 }
 
-void agent_config_free(const void *config)
+const struct agent_config *agent_config_ref(const struct agent_config *config)
 {
-    free((void *)(uintptr_t)config);
+    struct agent_config *counted = (struct agent_config *)(uintptr_t)config;
+
+    atomic_fetch_add_explicit(&counted->references, 1, memory_order_relaxed);
+    return config;
+}
+
+void agent_config_unref(const void *config)
+{
+    struct agent_config *counted = (struct agent_config *)(uintptr_t)config;
+
+    if (!counted || !is_last(&counted->references))
+        return;
+    agent_names_unref(counted->peers);
+    free(counted);
 }
 
 static void take_string(const json_t *object, const char *key, const char **ret_value)
@@ -132,14 +174,26 @@ static char *joined(const json_t *array)
     return text;
 }
 
-static struct agent_config *merge(struct agent_config next, const json_t *object)
+static struct agent_names *names_of(const json_t *array)
 {
+    size_t count;
+    const char **strings = strings_of(array, &count);
+    struct agent_names *names = strings ? agent_names_new(strings, count) : NULL;
+
+    free(strings);
+    return names;
+}
+
+static struct agent_config *merge(const struct agent_config *config, const json_t *object)
+{
+    struct agent_config next;
     const json_t *peers = json_object_get(object, "peers");
     const json_t *tools = json_object_get(object, "tools");
     json_int_t timeout_s = json_integer_value(json_object_get(object, "timeoutSeconds"));
-    const char **peer_list = json_is_array(peers) ? strings_of(peers, &next.peer_count) : NULL;
+    struct agent_names *names = json_is_array(peers) ? names_of(peers) : NULL;
     char *tool_list = json_is_array(tools) ? joined(tools) : NULL;
 
+    memcpy(&next, config, sizeof(next));
     take_string(object, "instructions", &next.instructions);
     take_string(object, "models", &next.models);
     take_string(object, "tools", &next.tools);
@@ -149,22 +203,22 @@ static struct agent_config *merge(struct agent_config next, const json_t *object
     take_count(object, "historyTurns", &next.history_turns);
     if (timeout_s > 0 && timeout_s <= 7 * 24 * 3600)
         next.timeout_ms = (uint64_t)timeout_s * 1000;
-    if (peer_list)
-        next.peers = peer_list;
+    if (names)
+        next.peers = names;
     if (tool_list)
         next.tools = tool_list;
 
-    struct agent_config *copy = agent_config_copy(&next);
-    free(peer_list);
+    struct agent_config *merged = agent_config_new(&next);
+    agent_names_unref(names);
     free(tool_list);
-    return copy;
+    return merged;
 }
 
 struct agent_config *agent_config_merge(const struct agent_config *config, const char *json,
                                         size_t size)
 {
     json_t *object = json_loadb(json, size, JSON_REJECT_DUPLICATES, NULL);
-    struct agent_config *merged = json_is_object(object) ? merge(*config, object) : NULL;
+    struct agent_config *merged = json_is_object(object) ? merge(config, object) : NULL;
 
     json_decref(object);
     return merged;

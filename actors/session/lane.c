@@ -350,6 +350,6 @@ void lane_deinit(struct lane *lane)
     history_deinit(&lane->history);
     if (lane->queue.end)
         item_queue_deinit(&lane->queue);
-    agent_config_free(lane->config);
+    agent_config_unref(lane->config);
     lane->config = NULL;
 }

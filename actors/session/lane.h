@@ -85,7 +85,7 @@ struct turn {
 };
 
 struct lane {
-    struct agent_config *config;
+    const struct agent_config *config;
     char key[SESSION_KEY_MAX];
     char file[SESSION_FILE_MAX];
     struct actor_id parent;

@@ -79,7 +79,7 @@ static int on_agent_reconfigure(struct lane *lane, struct context *context,
 
     if (!config)
         return refuse(context, "bad_config", "the agent's settings are no JSON object", "");
-    agent_config_free(lane->config);
+    agent_config_unref(lane->config);
     lane->config = config;
     return actor_reply_done(context, 1);
 }
@@ -289,7 +289,7 @@ static int start(void *state, struct context *context, const void *config_)
     if (r < 0 || strlen(config->key) >= sizeof(lane->key))
         return r < 0 ? r : -ENAMETOOLONG;
     snprintf(lane->key, sizeof(lane->key), "%s", config->key);
-    lane->config = agent_config_copy(config->agent);
+    lane->config = agent_config_ref(config->agent);
     if (!lane->config)
         return -ENOMEM;
     lane->parent = config->parent;

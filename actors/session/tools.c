@@ -67,17 +67,30 @@ char *path_session(const char *path)
     return key;
 }
 
+/* The first name from *at on that is another agent's; NULL at the end. */
+static const char *next_peer(const struct agent_config *config, size_t *at)
+{
+    while (config->peers && *at < config->peers->count) {
+        const char *name = config->peers->names[(*at)++];
+
+        if (strcmp(name, config->id) != 0)
+            return name;
+    }
+    return NULL;
+}
+
 /* "axon, nova"; malloc'd. */
 static char *peer_names(const struct agent_config *config)
 {
+    const char *name;
     char *names = NULL;
     size_t size;
     FILE *out = open_memstream(&names, &size);
 
     if (!out)
         return NULL;
-    for (size_t i = 0; i < config->peer_count; i++)
-        fprintf(out, "%s%s", i > 0 ? ", " : "", config->peers[i]);
+    for (size_t i = 0; (name = next_peer(config, &i));)
+        fprintf(out, "%s%s", ftell(out) > 0 ? ", " : "", name);
     return fclose(out) == 0 ? names : NULL;
 }
 
@@ -85,9 +98,10 @@ static json_t *tool_json(const struct tool_row *row, const struct agent_config *
                          const char *names)
 {
     json_t *peers = json_array();
+    const char *name;
 
-    for (size_t i = 0; i < config->peer_count; i++)
-        json_array_append_new(peers, json_string(config->peers[i]));
+    for (size_t i = 0; (name = next_peer(config, &i));)
+        json_array_append_new(peers, json_string(name));
     return json_pack("{s:s, s:o, s:{s:s, s:{s:{s:s, s:o}, s:{s:s, s:s}}, s:[s, s], s:b}}", "name",
                      row->name, "description",
                      json_sprintf("%s %s.", row->description, names), "parameters", "type",
@@ -101,7 +115,7 @@ char *tools_json(const struct agent_config *config)
     json_t *list = json_array();
     char *names = peer_names(config), *text;
 
-    for (size_t i = 0; names && config->peer_count > 0 && i < TOOL_COUNT; i++)
+    for (size_t i = 0; names && *names && i < TOOL_COUNT; i++)
         if (list_has(config->tools, tools[i].name, strlen(tools[i].name)))
             json_array_append_new(list, tool_json(&tools[i], config, names));
     text = json_dumps(list, JSON_COMPACT);
@@ -181,8 +195,10 @@ void tool_calls_free(struct tool_call *calls, size_t count)
 
 static bool is_peer(const struct agent_config *config, const char *name)
 {
-    for (size_t i = 0; i < config->peer_count; i++)
-        if (strcmp(config->peers[i], name) == 0)
+    const char *peer;
+
+    for (size_t i = 0; (peer = next_peer(config, &i));)
+        if (strcmp(peer, name) == 0)
             return true;
     return false;
 }

@@ -184,6 +184,34 @@ static void a_child_that_cannot_start_is_not_added(void **state)
     manual_close(&tree.manual);
 }
 
+static int do_add_three(struct script *script, struct context *context,
+                        const struct message *message)
+{
+    const struct child_spec *specs = script->extra;
+    (void)message;
+    return context_supervisor_add(context, script->to, specs, 3);
+}
+
+static void of_children_that_come_together_each_starts_for_itself(void **state)
+{
+    struct tree tree;
+    (void)state;
+    tree_open(&tree, ONE_FOR_ONE);
+    struct script d = {.log = &tree.log, .name = "d"};
+    struct script e = {.log = &tree.log, .name = "e", .start_error = -EACCES};
+    struct script f = {.log = &tree.log, .name = "f"};
+    const struct child_spec specs[] = {{.name = "d", .ops = &said_ops, .config = &d},
+                                       {.name = "e", .ops = &said_ops, .config = &e},
+                                       {.name = "f", .ops = &said_ops, .config = &f}};
+    struct script asker = {.extra = (void *)(uintptr_t)specs, .to = tree.supervisor};
+    struct actor_id id = script_spawn(&tree.manual, &asker, &tree.log, "g");
+    act(&tree.manual, id, &asker, do_add_three);
+    assert_log(&tree.log, "g:do d:start e:start e:stop f:start ");
+    assert_int_equal(tree.manual.logged, 1);
+    manual_close(&tree.manual);
+    assert_log(&tree.log, "g:stop f:stop d:stop c:stop b:stop a:stop ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +224,7 @@ int main(void)
         cmocka_unit_test(a_child_that_may_end_is_not_started_again),
         cmocka_unit_test(children_come_and_go_at_run_time),
         cmocka_unit_test(a_child_that_cannot_start_is_not_added),
+        cmocka_unit_test(of_children_that_come_together_each_starts_for_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

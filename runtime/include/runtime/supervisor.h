@@ -39,7 +39,9 @@ extern const struct actor_ops supervisor_ops;
 int supervisor_add(struct runtime *runtime, struct actor_id supervisor,
                    const struct child_spec *child);
 int supervisor_remove(struct runtime *runtime, struct actor_id supervisor, const char *name);
+/* One message for all of them: a supervisor's mailbox has room for a thousand messages, and a swarm
+ * may have ten thousand agents. One that does not start is logged, and the others start. */
 int context_supervisor_add(struct context *context, struct actor_id supervisor,
-                           const struct child_spec *child);
+                           const struct child_spec *children, size_t count);
 int context_supervisor_remove(struct context *context, struct actor_id supervisor,
                               const char *name);

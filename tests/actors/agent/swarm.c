@@ -380,10 +380,14 @@ void swarm_agent(struct swarm *swarm, const char *id, const char *peers)
                                         .node = "home",
                                         .instructions = "be brief",
                                         .models = "lab/one",
-                                        .peers = names,
-                                        .peer_count = count,
+                                        .peers = agent_names_new(names, count),
                                         .max_queued = swarm->max_queued};
-    spawn(swarm, &agent_actor_ops, &config, id, false);
+    const struct agent_config *counted = agent_config_new(&config);
+
+    assert_non_null(counted);
+    agent_names_unref(config.peers);
+    spawn(swarm, &agent_actor_ops, counted, id, false);
+    agent_config_unref(counted);
 }
 
 void swarm_crash(struct swarm *swarm)

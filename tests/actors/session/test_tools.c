@@ -13,13 +13,16 @@
 #include "session/session.h"
 #include "tools.h"
 
-static const char *const peers[] = {"axon", "nova"};
+/* Its own name is in the list that all agents share. */
+static struct agent_names peers = {.references = 1, .count = 3, .names = {"axon", "atlas", "nova"}};
 static const struct agent_config atlas = {
-    .id = "atlas", .tools = "ask,tell", .peers = peers, .peer_count = 2, .max_ask_depth = 4};
+    .id = "atlas", .tools = "ask,tell", .peers = &peers, .max_ask_depth = 4};
 
 static void the_tools_name_the_other_agents(void **state)
 {
-    struct agent_config alone = atlas, quiet = atlas;
+    static struct agent_names self = {.count = 1, .names = {"atlas"}};
+    const struct agent_config alone = {.id = "atlas", .tools = "ask,tell", .peers = &self};
+    const struct agent_config quiet = {.id = "atlas", .tools = "tell", .peers = &peers};
     char *text = tools_json(&atlas);
     json_t *tools = json_loads(text, 0, NULL);
     json_t *first = json_array_get(tools, 0);
@@ -35,11 +38,9 @@ static void the_tools_name_the_other_agents(void **state)
     json_decref(tools);
     free(text);
 
-    alone.peer_count = 0;
     text = tools_json(&alone);
     assert_string_equal(text, "[]");
     free(text);
-    quiet.tools = "tell";
     text = tools_json(&quiet);
     assert_null(strstr(text, "\"ask\""));
     assert_non_null(strstr(text, "\"tell\""));
@@ -161,28 +162,31 @@ static void settings_are_copied_with_defaults_and_merged(void **state)
 {
     const char *json = "{\"id\":\"other\",\"instructions\":\"new\",\"tools\":[\"ask\"],"
                        "\"maxToolRounds\":2,\"timeoutSeconds\":5,\"peers\":[\"lumi\"]}";
-    struct agent_config *copy = agent_config_copy(&(struct agent_config){
-        .id = "atlas", .models = "lab/a\n$lab/b", .peers = peers, .peer_count = 2});
+    struct agent_config *copy = agent_config_new(
+        &(struct agent_config){.id = "atlas", .models = "lab/a\n$lab/b", .peers = &peers});
     struct agent_config *merged = agent_config_merge(copy, json, strlen(json));
 
     (void)state;
     assert_string_equal(copy->tools, "ask,tell");
     assert_string_equal(copy->instructions, "");
     assert_int_equal(copy->max_tool_rounds, 8);
-    assert_ptr_not_equal(copy->peers[0], peers[0]);
-    assert_string_equal(copy->peers[1], "nova");
+    assert_ptr_equal(copy->peers, &peers);
+    assert_int_equal(peers.references, 2);
     assert_string_equal(merged->id, "atlas"); /* a name is for life */
     assert_string_equal(merged->instructions, "new");
     assert_string_equal(merged->models, "lab/a\n$lab/b");
     assert_string_equal(merged->tools, "ask");
     assert_int_equal(merged->max_tool_rounds, 2);
     assert_int_equal(merged->timeout_ms, 5000);
-    assert_int_equal(merged->peer_count, 1);
-    assert_string_equal(merged->peers[0], "lumi");
+    assert_int_equal(merged->peers->count, 1);
+    assert_string_equal(merged->peers->names[0], "lumi");
     assert_null(agent_config_merge(copy, "[]", 2));
     assert_null(agent_config_merge(copy, "{\"a\":1,\"a\":2}", 13));
-    agent_config_free(copy);
-    agent_config_free(merged);
+    agent_config_unref(agent_config_ref(copy));
+    assert_string_equal(copy->id, "atlas");
+    agent_config_unref(copy);
+    assert_int_equal(peers.references, 1);
+    agent_config_unref(merged);
 }
 
 int main(void)

@@ -5,13 +5,13 @@
  *     struct child_spec child = {
  *         .name = "atlas",
  *         .ops = &agent_actor_ops,
- *         .config = agent_config_copy(&(struct agent_config){.id = "atlas", ...}),
- *         .free_config = agent_config_free,
+ *         .config = agent_config_new(&(struct agent_config){.id = "atlas", ...}),
+ *         .free_config = agent_config_unref,
  *     }; */
 #pragma once
 
 #include "runtime/actor.h"
 #include "session/agent_config.h"
 
-/* config is a struct agent_config. */
+/* config is what agent_config_new made; a reference is taken. */
 extern const struct actor_ops agent_actor_ops;

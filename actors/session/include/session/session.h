@@ -10,7 +10,7 @@
 #define SESSION_FILE_MAX 600 /* of a path below the journal's root, with NUL */
 
 struct session_config {
-    const struct agent_config *agent; /* copied */
+    const struct agent_config *agent; /* a reference is taken */
     const char *key;
     struct actor_id parent; /* the agent: told session_state; its end is the session's end */
 };
