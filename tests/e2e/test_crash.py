@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node that dies in the middle of a turn: who asked is told at once, the other node goes on, the
-node comes back by itself, and the transcript shows the turn as interrupted, never as an answer."""
+node comes back by itself, and the transcript shows the turn as interrupted, never as an answer. A
+keeper that dies again and again, before anyone has met it, is started again each time."""
 import json
 import os
 import time
@@ -9,7 +10,23 @@ import e2e
 from swarm import Swarm
 
 
-def main():
+def keeper_dies_before_it_is_met():
+    with e2e.Run() as run:
+        practice = run.practice("--access-life=1s", "--rotation=grace", "--grace=60s")
+        swarm = Swarm(run, practice.url, rotation="grace", oauth={"graceSeconds": 60})
+        swarm.practice_login(practice)
+        swarm.up()
+        for i in range(24):
+            e2e.wait_until("a keeper runs", lambda: "keeper" in swarm.pids(), pause_s=0.001)
+            time.sleep(0.002 * i)  # some of these are after its start, and before our link to it
+            swarm.kill("keeper")
+        e2e.wait_until("a keeper runs again", lambda: "keeper" in swarm.pids())
+        assert swarm.ask("atlas").stdout.strip()
+        swarm.down()
+        print("a keeper killed 24 times as soon as it ran: it is there again")
+
+
+def node_dies_in_a_turn():
     with e2e.Run() as run:
         practice = run.practice("--access-life=1h", "--model-pace=150ms")
         swarm = Swarm(run, practice.url)
@@ -45,6 +62,11 @@ def main():
         swarm.down()
         practice.expect(reused=0, model_401=0)
         print("told at once, back by itself, shown as interrupted")
+
+
+def main():
+    keeper_dies_before_it_is_met()
+    node_dies_in_a_turn()
 
 
 main()

@@ -16,6 +16,8 @@
 #define DRAIN_MS_DEFAULT 10000
 #define BACKOFF_MS_FIRST 100
 #define BACKOFF_MS_MAX 10000
+#define KEEPER_SOON_NS 10000000ull
+#define KEEPER_AGAIN_NS 1000000000ull
 
 enum child_state { CHILD_FREE, CHILD_STARTING, CHILD_UP, CHILD_WAITING, CHILD_STOPPING };
 
@@ -50,6 +52,7 @@ struct swarm_state {
     struct swarm_reload_state reload;
     struct listings listings;
     int wake_fd;
+    uint32_t keeper_look; /* the latest look; older timers are stale */
     bool ready, ending, keeper_up;
 };
 

@@ -6,7 +6,8 @@
  * Owns: the node processes and the accepted config.
  * Rules: (1) the operator's file is read, never written; nodes and keeper read the accepted copy;
  * (2) a node that ends is started again, with backoff; (3) a keeper that ends is started again at
- * once: nothing else can; (4) the end of this process ends the nodes, never the keeper's work.
+ * once, for nothing else can, and looked for until our link to it is up; (4) the end of this
+ * process ends the nodes, never the keeper's work.
  *
  * It is pinned, for it waits on processes and signals besides its mailbox. */
 #include <errno.h>
@@ -186,6 +187,21 @@ static int swarm_on_status(void *memory, struct context *context, uint64_t tag,
     return 0;
 }
 
+static void look_later(struct swarm_state *state, struct context *context, uint64_t after_ns)
+{
+    context_timer(context, after_ns, SWARM_TAG(TAG_KEEPER, ++state->keeper_look));
+}
+
+/* One that dies before our link to it is up takes no link down with it: so we look again until the
+ * link is there. */
+static void look_for_keeper(struct swarm_state *state, struct context *context)
+{
+    if (state->ending || state->keeper_up)
+        return;
+    keeper_start(state->options.paths, NULL, 0);
+    look_later(state, context, KEEPER_AGAIN_NS);
+}
+
 static int swarm_on_timer(void *memory, struct context *context, uint64_t tag)
 {
     struct swarm_state *state = memory;
@@ -201,8 +217,8 @@ static int swarm_on_timer(void *memory, struct context *context, uint64_t tag)
             kill(child->pid, SIGKILL);
         break;
     case TAG_KEEPER:
-        if (!state->ending && keeper_start(state->options.paths, NULL, 0) < 0)
-            context_timer(context, 1000000000, SWARM_TAG(TAG_KEEPER, 0));
+        if ((uint32_t)tag == state->keeper_look)
+            look_for_keeper(state, context);
         break;
     }
     return 0;
@@ -227,7 +243,7 @@ static int swarm_on_link(void *memory, struct context *context, const char *peer
         if (up)
             swarm_join_keeper(state, context);
         else if (!state->ending)
-            context_timer(context, 10000000, SWARM_TAG(TAG_KEEPER, 0));
+            look_later(state, context, KEEPER_SOON_NS);
         return 0;
     }
     if (!child || !up || child->state == CHILD_STOPPING)
@@ -259,6 +275,7 @@ static int swarm_start(void *memory, struct context *context, const void *argume
     if (rc < 0)
         return rc;
     context_watch_links(context);
+    look_later(state, context, KEEPER_AGAIN_NS);
     for (size_t i = 0; i < state->config->node_count && rc == 0; i++)
         rc = swarm_child_add(state, context, state->config->nodes[i].name);
     return rc;
