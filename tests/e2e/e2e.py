@@ -219,6 +219,15 @@ class Run:
         with open(file, encoding="utf-8") as text:
             return json.load(text)["profiles"][profile]
 
+    def oidc_logins(self, oidc, count):
+        """Several at once, each a grant of its own; a list of entries."""
+        file = self.path("oidc-logins.json")
+        profiles = ",".join(f"lab:{i}" for i in range(count))
+        subprocess.run(["node", os.path.join(HERE, "login.mjs"), oidc.url, oidc.ready["client_id"],
+                        profiles, file], check=True, timeout=120)
+        with open(file, encoding="utf-8") as text:
+            return list(json.load(text)["profiles"].values())
+
     def aimock(self, fixtures=os.path.join(HERE, "fixtures")):
         """The model server of @copilotkit/aimock; any bearer is good to it."""
         program = os.path.join(MODULES, "node_modules", ".bin", "llmock")

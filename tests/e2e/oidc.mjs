@@ -101,16 +101,16 @@ function watch(provider) {
     if (/already used/.test(error.error_detail ?? '')) stats.reused += 1;
   });
   provider.on('grant.revoked', () => { stats.grants_revoked += 1; });
-  let open = 0;
+  const open = new Map(); // answers held back, by grant: two for one grant have two owners
   provider.use(async (ctx, next) => {
     if (ctx.path !== '/token') { await next(); return; }
     stats.token_requests += 1;
-    if (open > 0) stats.overlapping += 1;
-    open += 1;
-    try {
-      await next();
-      await new Promise((resolve) => { setTimeout(resolve, Number(options['delay-ms'])); });
-    } finally { open -= 1; }
+    await next();
+    const grant = ctx.oidc?.entities?.RefreshToken?.grantId;
+    if (grant && (open.get(grant) ?? 0) > 0) stats.overlapping += 1;
+    open.set(grant, (open.get(grant) ?? 0) + 1);
+    await new Promise((resolve) => { setTimeout(resolve, Number(options['delay-ms'])); });
+    if (open.get(grant) > 1) open.set(grant, open.get(grant) - 1); else open.delete(grant);
   });
 }
 
