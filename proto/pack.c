@@ -56,11 +56,9 @@ static int pack_field(msgpack_packer *packer, struct sink *sink, const struct fi
     case PROTO_bytes:
         return msgpack_pack_bin_with_body(packer, field_text(walk).data, field_text(walk).size);
     case PROTO_value:
+    default:
         return pack_value(packer, sink, field_text(walk));
-    case PROTO_KIND_COUNT:
-        break;
     }
-    return -1;
 }
 
 static int pack_into(const struct proto_schema *schema, const void *message, struct sink *sink)

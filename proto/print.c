@@ -78,7 +78,7 @@ static uint32_t text_cut(struct proto_text text)
     if (size <= PRINT_TEXT_MAX)
         return size;
     size = PRINT_TEXT_MAX;
-    while (size > 0 && ((uint8_t)text.data[size] & 0xc0) == 0x80)
+    while (((uint8_t)text.data[size] & 0xc0) == 0x80) /* it is UTF-8, or it had not unpacked */
         size--;
     return size;
 }
@@ -161,9 +161,8 @@ static void print_field(struct line *line, const struct field_walk *walk)
         line_string(line, field_text(walk).size ? "<secret>" : "<none>");
         break;
     case PROTO_value:
+    default:
         print_value(line, field_text(walk));
-        break;
-    case PROTO_KIND_COUNT:
         break;
     }
 }

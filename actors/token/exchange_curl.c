@@ -116,7 +116,7 @@ static size_t take_answer(char *bytes, size_t size, size_t count, void *arg)
     size_t taken = length < room ? length : room;
     memcpy(secret_edit(flight->answer) + flight->answer_length, bytes, taken);
     flight->answer_length += taken;
-    flight->is_over_cap = flight->is_over_cap || taken < length;
+    flight->is_over_cap = taken < length; /* and then it is the last part */
     return taken;
 }
 
@@ -141,6 +141,9 @@ static int add_headers(struct flight *flight)
     error = error < 0 ? error : add_header(flight, "Accept: application/json");
     error = error < 0 ? error : add_header(flight, "Expect:"); /* waiting for it splits the POST */
     json_t *own = rule->headers[0] == '\0' ? NULL : json_loads(rule->headers, 0, NULL);
+    if (own == NULL && rule->headers[0] != '\0') { /* without them it may be refused, and spent */
+        return -ENOMEM;
+    }
     const char *name;
     json_t *value;
     json_object_foreach(own, name, value) {
@@ -154,14 +157,11 @@ static int add_headers(struct flight *flight)
 
 /* Each option is one statement below; one that fails fails the exchange, before it began. */
 #define SET(option, value)                                                                         \
-    do {                                                                                           \
-        if (curl_easy_setopt(easy, CURLOPT_##option, value) != CURLE_OK) {                         \
-            return -ENOTSUP;                                                                       \
-        }                                                                                          \
-    } while (0)
+    (has_failed |= curl_easy_setopt(easy, CURLOPT_##option, value) != CURLE_OK)
 
 static int set_request(CURL *easy, struct flight *flight)
 {
+    bool has_failed = false;
     SET(URL, flight->rule.token_url);
     SET(POST, 1L);
     SET(POSTFIELDSIZE_LARGE, (curl_off_t)secret_length(flight->body));
@@ -174,12 +174,13 @@ static int set_request(CURL *easy, struct flight *flight)
     SET(WRITEDATA, flight);
     SET(ERRORBUFFER, flight->curl_error);
     SET(CONNECTTIMEOUT_MS, (long)flight->request.connect_timeout_ms);
-    return 0;
+    return has_failed ? -ENOTSUP : 0;
 }
 
 static int set_limits(CURL *easy, const struct flight *flight)
 {
-    bool https = strncmp(flight->rule.token_url, "https:", 6) == 0;
+    bool has_failed = false, https = strncmp(flight->rule.token_url, "https:", 6) == 0;
+    const char *proxy = flight->exchange->proxy;
     SET(FRESH_CONNECT, 1L); /* a reused connection is what curl sends twice on */
     SET(FORBID_REUSE, 1L);
     SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -189,7 +190,7 @@ static int set_limits(CURL *easy, const struct flight *flight)
     SET(REDIR_PROTOCOLS_STR, "https");
     SET(UNRESTRICTED_AUTH, 0L);
     SET(NETRC, (long)CURL_NETRC_IGNORED);
-    SET(PROXY, flight->exchange->proxy == NULL ? "" : flight->exchange->proxy);
+    SET(PROXY, proxy == NULL ? "" : proxy);
     SET(SSL_VERIFYPEER, 1L);
     SET(SSL_VERIFYHOST, 2L);
     SET(SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
@@ -197,7 +198,7 @@ static int set_limits(CURL *easy, const struct flight *flight)
     if (flight->exchange->ca_file != NULL) {
         SET(CAINFO, flight->exchange->ca_file);
     }
-    return 0;
+    return has_failed ? -ENOTSUP : 0;
 }
 
 /* Runs the transfer to its end or to the deadline. */
@@ -244,7 +245,7 @@ static void read_result(CURL *easy, struct flight *flight, CURLcode code,
     pthread_mutex_lock(&flight->exchange->mutex);
     bool sent = flight->gate == GATE_OPEN;
     pthread_mutex_unlock(&flight->exchange->mutex);
-    bool complete = code == CURLE_OK && !flight->is_over_cap;
+    bool complete = code == CURLE_OK;
     result->end = !sent ? EXCHANGE_NOT_SENT : complete ? EXCHANGE_ANSWERED : EXCHANGE_UNKNOWN;
     curl_off_t retry_after_s = 0;
     if (sent) {

@@ -232,6 +232,8 @@ static const char *read_import(const struct token_import *message, struct token_
         return "there is no refresh token to take over";
     if (credential->access == NULL && !(message->take_over && *ret_refresh != NULL))
         return "there is no access token";
+    if (message->expires_at_ms < 0 || message->refreshed_at_ms < 0)
+        return "a time is negative";
     return NULL;
 }
 

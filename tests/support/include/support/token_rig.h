@@ -26,6 +26,7 @@
 #define SCRIPT_MAX 64
 #define ANSWERS_MAX 512
 #define ASK_TYPE 0x01f8u
+#define CREDIT_TYPE 0x01f9u
 
 /* ---- clock and random ----------------------------------------------------------------------- */
 
@@ -174,7 +175,7 @@ struct answer_row {
     uint64_t tag;
     bool part;
     uint32_t type, status;
-    char code[64], text[512], outcome[32], state[32];
+    char code[64], text[512], outcome[32], state[32], account[64], reason[256];
     uint64_t generation, version, count, waited;
     int64_t expires_at_ms, cooling_until_ms;
 };
@@ -221,12 +222,28 @@ static inline int asker_on_order(void *state, struct context *context, const voi
     return context_request(context, order.to, order.message, &options);
 }
 
+struct credit_order {
+    struct request_id request;
+    uint32_t parts;
+};
+
+static inline int asker_on_credit_order(void *state, struct context *context, const void *body)
+{
+    struct credit_order order;
+
+    (void)state;
+    memcpy(&order, body, sizeof(order));
+    context_credit(context, order.request, order.parts);
+    return 0;
+}
+
 static inline int asker_on_grant(void *state, struct context *context, const void *body)
 {
     const struct token_grant *grant = body;
     struct answer_row *row = asker_row(state, context);
 
     proto_text_copy(grant->access, row->text, sizeof(row->text));
+    proto_text_copy(grant->account, row->account, sizeof(row->account));
     row->generation = grant->generation;
     row->version = grant->version;
     row->expires_at_ms = grant->expires_at_ms;
@@ -267,6 +284,8 @@ static inline int asker_on_profile(void *state, struct context *context, const v
 
     proto_text_copy(profile->profile, row->text, sizeof(row->text));
     proto_text_copy(profile->state, row->state, sizeof(row->state));
+    proto_text_copy(profile->reason, row->reason, sizeof(row->reason));
+    row->cooling_until_ms = profile->cooling_until_ms;
     row->generation = profile->generation;
     row->waited = profile->waited;
     return 0;
@@ -295,6 +314,7 @@ static inline int asker_start(void *state_, struct context *context, const void 
 
 static const struct actor_handler asker_handlers[] = {
     {ASK_TYPE, FROM_LOCAL, "ask", NULL, asker_on_order},
+    {CREDIT_TYPE, FROM_LOCAL, "credit", NULL, asker_on_credit_order},
     {MSG_token_grant, FROM_ANSWER, "token_grant", &token_grant_schema, asker_on_grant},
     {MSG_refusal, FROM_ANSWER, "refusal", &refusal_schema, asker_on_refusal},
     {MSG_done, FROM_ANSWER, "done", &done_schema, asker_on_done},
@@ -329,6 +349,7 @@ struct rig {
     size_t row_count;
     uint64_t tag;
     unsigned idles, drained, alarms;
+    struct request_id last_request; /* of rig_send */
     char alarm[512];
     const struct provider_rule *rules;
     size_t rule_count;
@@ -458,7 +479,7 @@ static inline uint64_t rig_send(struct rig *rig, struct message *message, uint32
                                 uint64_t deadline_ms)
 {
     struct ask_order order = {.to = rig->token, .message = message, .tag = ++rig->tag,
-                              .credit = credit,
+                              .credit = credit, .ret_request = &rig->last_request,
                               .deadline_ns = rig->clock.now_ns + deadline_ms * MS_NS};
     struct message *post = message_new(ASK_TYPE, sizeof(order));
 
@@ -467,6 +488,17 @@ static inline uint64_t rig_send(struct rig *rig, struct message *message, uint32
     assert_int_equal(runtime_post(rig->runtime, rig->asker, post), 0);
     rig_run(rig);
     return order.tag;
+}
+
+static inline void rig_credit(struct rig *rig, struct request_id request, uint32_t parts)
+{
+    struct credit_order order = {request, parts};
+    struct message *post = message_new(CREDIT_TYPE, sizeof(order));
+
+    assert_non_null(post);
+    memcpy(post->body, &order, sizeof(order));
+    assert_int_equal(runtime_post(rig->runtime, rig->asker, post), 0);
+    rig_run(rig);
 }
 
 #define rig_ask(rig, name, ...)                                                                    \

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a TokenActor says of itself, and what it makes of a store that is not well. */
+#include "support/token_rig.h"
+
+#include "token_inner.h"
+
+static uint64_t ask_status(struct rig *rig, const char *only, uint32_t credit)
+{
+    struct token_status status = {.profile = proto_text(only)};
+
+    return rig_send(rig, actor_pack(token_status, &status), credit, 60000);
+}
+
+/* The last line about a profile. */
+static const struct answer_row *line_of(struct rig *rig, const char *profile)
+{
+    uint64_t tag = ask_status(rig, "", 300);
+
+    for (size_t i = rig->row_count; i-- > 0;)
+        if (rig->rows[i].tag == tag && rig->rows[i].part &&
+            strcmp(rig->rows[i].text, profile) == 0)
+            return &rig->rows[i];
+    fail_msg("%s is not listed", profile);
+    return NULL;
+}
+
+static uint64_t force(struct rig *rig)
+{
+    return rig_ask(rig, token_get, .profile = proto_text("lab:me"), .who = proto_text("atlas"),
+                   .force = true);
+}
+
+static void reject(struct rig *rig, const char *access)
+{
+    uint8_t hash[32];
+    struct secret *token = secret_new(access, strlen(access));
+
+    secret_sha256(token, hash);
+    rig_ask(rig, token_rejected, .profile = proto_text("lab:me"),
+            .access_sha256 = {(const char *)hash, 32});
+    secret_free(token);
+}
+
+static void each_state_is_shown_with_its_reason(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+    (void)s;
+    assert_string_equal(line_of(rig, "lab:me")->state, "valid");
+    rig_ask(rig, quota_hit, .profile = proto_text("lab:me"), .model = proto_text("m\n1\x7f"),
+            .resets_at_ms = rig_wall_ms(&rig->clock.port) + 1000);
+    assert_true(line_of(rig, "lab:me")->cooling_until_ms > 0);
+    rig_pass(rig, 1500);
+    assert_true(line_of(rig, "lab:me")->cooling_until_ms == 0); /* it is over */
+    rig_ask(rig, quota_hit, .profile = proto_text("lab:me"),
+            .resets_at_ms = rig_wall_ms(&rig->clock.port) + 500);
+    assert_true(line_of(rig, "lab:me")->cooling_until_ms > 0);
+    rig_pass(rig, 1000);
+
+    rig->script.auto_life_s = 600;
+    reject(rig, "access-0");
+    reject(rig, "access-1");
+    assert_string_equal(line_of(rig, "lab:me")->state, "refused");
+    assert_non_null(strstr(line_of(rig, "lab:me")->reason, "refuses"));
+    uint64_t watch = rig_ask(rig, token_watch, .profile = proto_text("lab:me"));
+    assert_string_equal(rig_answer(rig, watch)->text, ""); /* what is refused is not given */
+    rig_pass(rig, 200000);
+
+    rig->script.auto_life_s = 0;
+    force(rig);
+    struct script_call *call = rig_call(rig, rig->script.count - 1);
+    assert_string_equal(line_of(rig, "lab:me")->state, "refreshing");
+    script_reach_gate(call);
+    rig_run(rig);
+    memory_disk_fail(rig->disk, 1, EIO, true);
+    script_end(call, EXCHANGE_ANSWERED, 200,
+               "{\"access_token\":\"a\",\"refresh_token\":\"r\",\"expires_in\":600}");
+    rig_run(rig);
+    assert_string_equal(line_of(rig, "lab:me")->state, "unsaved");
+    assert_non_null(strstr(line_of(rig, "lab:me")->reason, "not on disk"));
+    memory_disk_fail(rig->disk, 0, 0, false);
+    rig_pass(rig, 60000);
+    assert_string_equal(line_of(rig, "lab:me")->state, "valid");
+
+    force(rig);
+    call = rig_call(rig, rig->script.count - 1);
+    script_reach_gate(call);
+    rig_run(rig);
+    script_end(call, EXCHANGE_ANSWERED, 400, "{\"error\":\"invalid_grant\"}");
+    rig_run(rig);
+    assert_string_equal(line_of(rig, "lab:me")->state, "needs_login");
+    assert_string_equal(line_of(rig, "lab:me")->reason, "invalid_grant");
+    rig_free(rig);
+}
+
+static void add_keys(struct rig *rig, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "key:%d", i);
+        rig_ask(rig, token_import, .profile = proto_text(name), .provider = proto_text("openai"),
+                .mode = proto_text("api_key"), .access = proto_text(name));
+    }
+}
+
+static size_t parts_of(const struct rig *rig, uint64_t tag)
+{
+    size_t parts = 0;
+
+    for (size_t i = 0; i < rig->row_count; i++)
+        parts += rig->rows[i].tag == tag && rig->rows[i].part;
+    return parts;
+}
+
+static void one_profile_can_be_asked_for_and_none_that_is_not(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+    (void)s;
+    add_keys(rig, 3);
+    assert_int_equal(parts_of(rig, ask_status(rig, "key:1", 16)), 1);
+    assert_code(rig, ask_status(rig, "key:9", 16), "unknown_profile");
+    rig_free(rig);
+}
+
+static void a_list_stands_still_without_credit_and_as_many_as_there_is_room_for(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    uint64_t tags[TOKEN_STREAMS_MAX];
+    struct request_id fourth = {0};
+
+    (void)s;
+    add_keys(rig, 3);
+    for (size_t i = 0; i < TOKEN_STREAMS_MAX; i++) {
+        tags[i] = ask_status(rig, "", 2);
+        assert_int_equal(parts_of(rig, tags[i]), 2);
+        assert_null(rig_answer(rig, tags[i]));
+        fourth = i == 3 ? rig->last_request : fourth;
+    }
+    assert_code(rig, ask_status(rig, "", 2), "busy");
+    rig_credit(rig, fourth, 1); /* the fourth goes on by one */
+    assert_int_equal(parts_of(rig, tags[3]), 3);
+    rig_credit(rig, fourth, 5);
+    assert_int_equal(rig_answer(rig, tags[3])->count, 4);
+    runtime_stop_actor(rig->runtime, rig->asker); /* and nobody listens to the others */
+    rig_run(rig);
+    rig_free(rig);
+}
+
+/* ---- a store that is not well --------------------------------------------------------------- */
+
+static struct store_port ill;
+static int open_error, load_error;
+
+static const char *ill_why(const struct store_port *store)
+{
+    (void)store;
+    return "the disk is on fire";
+}
+
+static int ill_open(struct store_port *store)
+{
+    return open_error < 0 ? open_error : ill.open(store);
+}
+
+static int ill_load(struct store_port *store, void *arg,
+                    void (*each)(void *arg, struct stored *stored),
+                    void (*bad)(void *arg, const char *file, const char *why))
+{
+    int error = ill.load(store, arg, each, bad);
+
+    bad(arg, "lab_me.record", "is torn");
+    return load_error < 0 ? load_error : error;
+}
+
+static int start_ill(struct rig *rig, bool has_why)
+{
+    struct spawn_options options = {.name = "ill"};
+    struct actor_id id;
+    struct token_config config = rig->config;
+
+    config.store = store_memory_new(rig->disk);
+    ill = *config.store;
+    config.store->open = ill_open;
+    config.store->load = ill_load;
+    config.store->why = has_why ? ill_why : NULL;
+    rig->alarm[0] = '\0';
+    int error = runtime_spawn(rig->runtime, &token_ops, &config, &options, &id);
+    rig_run(rig);
+    if (error == 0)
+        runtime_stop_actor(rig->runtime, id);
+    rig_run(rig);
+    return error;
+}
+
+static void a_store_that_does_not_open_or_load_is_named_and_given_back(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+    (void)s;
+    runtime_stop_actor(rig->runtime, rig->token); /* one store at a time */
+    rig_run(rig);
+    open_error = -EACCES;
+    assert_int_equal(start_ill(rig, true), -EACCES);
+    assert_non_null(strstr(rig->alarm, "on fire"));
+    assert_int_equal(start_ill(rig, false), -EACCES);
+    assert_string_equal(rig->alarm, "");
+    rig->config.alarm = NULL;
+    assert_int_equal(start_ill(rig, true), -EACCES);
+    rig->config.alarm = rig_alarm;
+    open_error = 0;
+    load_error = -EIO;
+    assert_int_equal(start_ill(rig, true), -EIO);
+    load_error = 0;
+    assert_int_equal(start_ill(rig, true), 0);
+    assert_non_null(strstr(rig->alarm, "lab_me.record: left as it is: is torn"));
+    rig_free(rig);
+}
+
+static void more_lines_of_audit_than_there_is_room_for_are_counted(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    bool lost = false;
+    char name[PROFILE_ID_MAX];
+
+    (void)s;
+    snprintf(name, sizeof(name), "lab:%0120d", 0);
+    rig_ask(rig, token_import, .profile = proto_text(name), .provider = proto_text("lab"),
+            .mode = proto_text("oauth"), .access = proto_text("a"), .refresh = proto_text("r"),
+            .take_over = true);
+    for (int i = 0; i < 500; i++) { /* all answered in one turn */
+        char who[STEP_WHO_MAX];
+
+        snprintf(who, sizeof(who), "%046d", i);
+        rig_ask(rig, token_get, .profile = proto_text(name), .force = true,
+                .who = proto_text(who));
+    }
+    rig->row_count = 0;
+    rig->script.auto_life_s = 60;
+    rig_run(rig);
+    assert_int_equal(rig->row_count, 500);
+    for (size_t i = 0; memory_disk_audit(rig->disk, i) != NULL; i++)
+        lost |= strstr(memory_disk_audit(rig->disk, i), "lost lines=") != NULL;
+    assert_true(lost); /* 64 KiB hold fewer */
+    rig_free(rig);
+}
+
+static void the_id_of_this_boot_is_the_kernels(void **s)
+{
+    uint8_t one[16], two[16], none[16] = {0};
+
+    (void)s;
+    token_boot_id(one);
+    token_boot_id(two);
+    assert_memory_equal(one, two, 16);
+    assert_memory_not_equal(one, none, 16);
+}
+
+/* The actor goes while an exchange is somewhere on its way: nothing is sent that is not known. */
+static void an_exchange_outlives_the_actor_at_each_step(void **s)
+{
+    (void)s;
+    for (int steps = 0; steps < 40; steps++) {
+        struct provider_rule rule;
+        struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+        force(rig);
+        struct script_call *call = rig_call(rig, 0);
+        if (steps % 2 != 0) {
+            script_reach_gate(call);
+            for (int i = 0; i < steps / 2; i++)
+                runtime_step(rig->runtime);
+        } else if (steps > 4) {
+            script_end(call, EXCHANGE_NOT_SENT, 0, NULL);
+        }
+        runtime_free(rig->runtime);
+        rig->runtime = NULL;
+        if (!call->at_gate && !call->ended) {
+            script_reach_gate(call); /* nobody is there to open it */
+            assert_true(call->gated && !call->open);
+        }
+        script_close(&rig->script.port);
+        rig_boot(rig);
+        rig_free(rig);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_state_is_shown_with_its_reason),
+        cmocka_unit_test(one_profile_can_be_asked_for_and_none_that_is_not),
+        cmocka_unit_test(a_list_stands_still_without_credit_and_as_many_as_there_is_room_for),
+        cmocka_unit_test(a_store_that_does_not_open_or_load_is_named_and_given_back),
+        cmocka_unit_test(more_lines_of_audit_than_there_is_room_for_are_counted),
+        cmocka_unit_test(the_id_of_this_boot_is_the_kernels),
+        cmocka_unit_test(an_exchange_outlives_the_actor_at_each_step),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
