@@ -10,12 +10,16 @@
 
 int temp_dir_make(char ret_path[TEMP_DIR_MAX])
 {
-    snprintf(ret_path, TEMP_DIR_MAX, "/tmp/queenright-test-XXXXXX");
+    const char *base = getenv("TMPDIR");
+
+    snprintf(ret_path, TEMP_DIR_MAX, "%.32s/queenright-test-XXXXXX", base != NULL ? base : "/tmp");
     return mkdtemp(ret_path) == NULL ? -errno : 0;
 }
 
 int temp_dir_make_in_memory(char ret_path[TEMP_DIR_MAX])
 {
+    if (getenv("TMPDIR") != NULL)
+        return temp_dir_make(ret_path);
     snprintf(ret_path, TEMP_DIR_MAX, "/dev/shm/queenright-test-XXXXXX");
     return mkdtemp(ret_path) == NULL ? temp_dir_make(ret_path) : 0;
 }
