@@ -246,7 +246,7 @@ enum token_outcome token_answer_parse(const struct provider_rule *rule, long htt
     struct token_answer *answer = ret_answer;
     *answer = (struct token_answer){0};
     json_t *root = NULL;
-    if (secret_length(body) > 0 && secret_length(body) <= ANSWER_MAX) {
+    if (secret_length(body) <= ANSWER_MAX) {
         json_error_t error = {0};
         root = bounded_json_load(secret_data(body), secret_length(body), &error);
         answer->no_memory = root == NULL && error.text[0] == '\0'; /* a bad text has a reason */

@@ -86,8 +86,6 @@ struct profile *step_add_profile(struct token_step *step)
     profile = calloc(1, sizeof(*profile));
     if (profile == NULL)
         return NULL;
-    credential_init(&profile->credential);
-    credential_init(&profile->next);
     profile->index = step->profile_count;
     step->profiles[step->profile_count++] = profile;
     return profile;
@@ -96,8 +94,7 @@ struct profile *step_add_profile(struct token_step *step)
 static void free_profile(struct profile *profile)
 {
     credential_deinit(&profile->credential);
-    if (profile->has_next)
-        credential_deinit(&profile->next);
+    credential_deinit(&profile->next);
     secret_free(profile->answer.body);
     free(profile->waiters);
     free(profile->rule);
@@ -394,7 +391,6 @@ void token_step_init(struct token_step *step, const struct token_tunables *tunab
         if (*field == 0)
             *field = defaults[i].value;
     }
-    credential_init(&step->import_result);
 }
 
 void token_step_deinit(struct token_step *step)
@@ -403,8 +399,7 @@ void token_step_deinit(struct token_step *step)
         free_profile(step->profiles[i]);
     for (size_t i = 0; i < step->import_count; i++)
         token_import_job_free(step->imports[i]);
-    if (step->import_saving)
-        credential_deinit(&step->import_result);
+    credential_deinit(&step->import_result);
     free(step->drains);
     *step = (struct token_step){0};
 }

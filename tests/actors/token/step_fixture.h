@@ -17,7 +17,6 @@
 
 #define MS_NS 1000000ull
 
-#define BENCH_ACTIONS 20000
 #define BENCH_LIFE_MS 3600000ll
 #define BENCH_WALL_MS 1800000000000ll
 
@@ -37,8 +36,8 @@ struct bench {
     int64_t wall_ms;
     uint8_t boot_id[16], nonce[16];
     uint64_t last_waiter;
-    struct bench_action actions[BENCH_ACTIONS];
-    size_t action_count;
+    struct bench_action *actions;
+    size_t action_count, action_capacity;
     size_t spends; /* gates opened */
     bool endless;  /* the next credentials have no known end */
 };
@@ -46,9 +45,14 @@ struct bench {
 static inline void bench_act(void *arg, const struct token_action *action)
 {
     struct bench *bench = arg;
-    struct bench_action *row = &bench->actions[bench->action_count++];
+    struct bench_action *row;
 
-    assert_true(bench->action_count < BENCH_ACTIONS);
+    if (bench->action_count == bench->action_capacity) {
+        bench->action_capacity = bench->action_capacity * 2 + 64;
+        bench->actions = realloc(bench->actions, bench->action_capacity * sizeof(*row));
+        assert_non_null(bench->actions);
+    }
+    row = &bench->actions[bench->action_count++];
     *row = (struct bench_action){.kind = action->kind,
                                  .profile = action->profile != NULL ? (int)action->profile->index
                                                                     : -1,
@@ -86,6 +90,7 @@ static inline struct bench *bench_new(enum rotation rotation)
 static inline void bench_free(struct bench *bench)
 {
     token_step_deinit(&bench->step);
+    free(bench->actions);
     free(bench);
 }
 

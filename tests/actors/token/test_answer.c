@@ -9,6 +9,7 @@
 
 #include "token/answer.h"
 #include "token/credential.h"
+#include "token/store.h"
 
 #define NOW_MS 1790000000000
 
@@ -51,6 +52,11 @@ static const struct {
     {200, "{}", OUTCOME_UNKNOWN},
     {200, "", OUTCOME_UNKNOWN},
     {204, "", OUTCOME_UNKNOWN},
+    {199, "{\"access_token\":\"a\",\"refresh_token\":\"r\"}", OUTCOME_UNKNOWN},
+    {299, "{\"access_token\":\"a\",\"refresh_token\":\"r\"}", OUTCOME_ROTATED},
+    {199, "{\"error\":\"invalid_grant\"}", OUTCOME_UNKNOWN},
+    {199, "{\"error\":\"invalid_client\"}", OUTCOME_UNKNOWN},
+    {299, "{\"error\":\"invalid_client\"}", OUTCOME_CONFIG},
     {200, "{\"error\":\"invalid_grant\"}", OUTCOME_TERMINAL},
     {400, "{\"error\":\"invalid_grant\"}", OUTCOME_TERMINAL},
     {401, "{\"error\":{\"code\":\"refresh_token_reused\",\"type\":\"invalid_request_error\"}}",
@@ -136,6 +142,33 @@ static void expiry_is_read_where_it_stands(void **state)
     }
 }
 
+static void of_two_expiries_the_one_where_the_rule_looks_counts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule, *fields;
+        int64_t expires_at_ms;
+    } cases[] = {
+        {"expires_in", "\"expires_in\":60,\"expires_at\":1790003600", NOW_MS + 60000},
+        {"expires_at", "\"expires_in\":60,\"expires_at\":1790003600", 1790003600000},
+        {"expires_at", "\"expires_in\":60", NOW_MS + 60000},
+        {"aaa", "\"expires_in\":60,\"expires_at\":1790003600", NOW_MS + 60000},
+        {"zzz", "\"expires_in\":60,\"expires_at\":1790003600", NOW_MS + 60000},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct provider_rule rule = lab;
+        char text[256];
+        struct token_answer answer;
+        snprintf(rule.expiry, sizeof(rule.expiry), "%s", cases[i].rule);
+        snprintf(text, sizeof(text), "{\"access_token\":\"a\",%s}", cases[i].fields);
+        struct secret *body = secret_new(text, strlen(text));
+        token_answer_parse(&rule, 200, body, NOW_MS, &answer);
+        assert_int_equal(answer.expires_at_ms, cases[i].expires_at_ms);
+        token_answer_deinit(&answer);
+        secret_free(body);
+    }
+}
+
 /* {"exp":1790009000,"https://api.openai.com/auth":{"chatgpt_account_id":"acct-7"}} */
 #define JWT                                                                                        \
     "e30.eyJleHAiOjE3OTAwMDkwMDAsImh0dHBzOi8vYXBpLm9wZW5haS5jb20vYXV0aCI6eyJjaGF0Z3B0X2FjY291bnRf" \
@@ -206,6 +239,15 @@ static void hostile_bodies_are_unknown(void **state)
     assert_int_equal(parse(200, body, &answer), OUTCOME_UNKNOWN);
     token_answer_deinit(&answer);
 
+    for (int over = 0; over <= 1; over++) { /* white space up to the limit, and over it */
+        memset(body, ' ', ANSWER_MAX);
+        snprintf(body + ANSWER_MAX + over - 20, 64, "{\"access_token\":\"ab\"}");
+        assert_int_equal(strlen(body), ANSWER_MAX + over + 1);
+        assert_int_equal(parse(200, body + 1, &answer),
+                         over ? OUTCOME_UNKNOWN : OUTCOME_KEPT);
+        token_answer_deinit(&answer);
+    }
+
     length = snprintf(body, size, "{\"access_token\":\"a\",\"x\":");
     memset(body + length, '[', 100000);
     body[length + 100000] = '\0';
@@ -234,6 +276,13 @@ static void a_code_or_a_claim_that_is_too_long_is_not_taken(void **state)
                      OUTCOME_UNKNOWN);
     assert_string_equal(answer.error_code, "");
     token_answer_deinit(&answer);
+    for (size_t length = 63; length <= 64; length++) { /* to the byte */
+        char code[80];
+        snprintf(code, sizeof(code), "{\"error\":\"%0*d\"}", (int)length, 7);
+        parse(400, code, &answer);
+        assert_int_equal(strlen(answer.error_code), length == 63 ? 63 : 0);
+        token_answer_deinit(&answer);
+    }
     struct secret *token = secret_new(JWT, strlen(JWT));
     char text[8] = "before";
     assert_false(token_claim(token, lab.account_claim, text, strlen("acct-7")));
@@ -246,15 +295,17 @@ static void a_code_or_a_claim_that_is_too_long_is_not_taken(void **state)
 static void a_claim_that_cannot_be_printed_is_not_taken(void **state)
 {
     (void)state;
-    /* {"a":"x\u0007","b":"x\u007f","c":"","d":"x"} */
+    /* {"a":"x\u0007","b":"x\u007f","c":"","d":"x ~","e":"x\u001f"} */
     static const char jwt[] =
-        "e30.eyJhIjoieFx1MDAwNyIsImIiOiJ4XHUwMDdmIiwiYyI6IiIsImQiOiJ4In0.sig";
+        "e30.eyJhIjoieFx1MDAwNyIsImIiOiJ4XHUwMDdmIiwiYyI6IiIsImQiOiJ4IH4i"
+        "LCJlIjoieFx1MDAxZiJ9.sig";
     struct secret *token = secret_new(jwt, strlen(jwt));
     char text[8];
     assert_false(token_claim(token, "/a", text, sizeof(text)));
     assert_false(token_claim(token, "/b", text, sizeof(text)));
     assert_false(token_claim(token, "/c", text, sizeof(text)));
     assert_true(token_claim(token, "/d", text, sizeof(text)));
+    assert_false(token_claim(token, "/e", text, sizeof(text)));
     secret_free(token);
 }
 
@@ -286,6 +337,10 @@ static void a_refresh_token_lives_as_long_as_the_rule_says(void **state)
          NOW_MS + 5000},
         {"{\"access_token\":\"a\"}", 0},
     };
+    struct token_answer endless;
+    parse(200, cases[0].body, &endless); /* of a rule that says nothing */
+    assert_int_equal(endless.refresh_expires_at_ms, 0);
+    token_answer_deinit(&endless);
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct secret *body = secret_new(cases[i].body, strlen(cases[i].body));
         struct token_answer answer;
@@ -332,6 +387,13 @@ static void absent_fields_never_erase_stored_ones(void **state)
     assert_string_equal(secret_data(credential.access), "a5");
     assert_int_equal(credential.expires_at_ms, NOW_MS + 60000);
     token_answer_deinit(&answer);
+
+    assert_int_equal(parse(200, "{\"access_token\":\"" JWT "\",\"id_token\":\"i8\"}", &answer),
+                     OUTCOME_KEPT);
+    assert_false(token_answer_apply(&answer, &credential, NOW_MS));
+    assert_string_equal(secret_data(credential.id_token), "i8"); /* present ones do */
+    assert_string_equal(credential.account, "acct-7");
+    token_answer_deinit(&answer);
     credential_deinit(&credential);
 }
 
@@ -341,6 +403,7 @@ int main(void)
         cmocka_unit_test(every_row_of_the_outcome_table_holds),
         cmocka_unit_test(a_body_that_is_missing_is_unknown),
         cmocka_unit_test(expiry_is_read_where_it_stands),
+        cmocka_unit_test(of_two_expiries_the_one_where_the_rule_looks_counts),
         cmocka_unit_test(claims_give_expiry_and_account),
         cmocka_unit_test(earliest_refresh_is_a_number_a_text_or_nothing),
         cmocka_unit_test(hostile_bodies_are_unknown),
