@@ -75,6 +75,8 @@ static void of_a_short_life_a_tenth_is_kept_back(void **s)
     assert_int_equal(lease.margin_ns, 1000 * MS);
     assert_true(lease_serves(&lease, 0, NOW + 8999 * MS));
     assert_false(lease_serves(&lease, 0, NOW + 9000 * MS));
+    assert_true(put(&lease, (struct token_grant){.generation = 1, .expires_at_ms = WALL + 310000}));
+    assert_int_equal(lease.margin_ns, 30000 * MS);
     lease_deinit(&lease);
 }
 
@@ -188,6 +190,9 @@ static void who_cancels_waits_no_more_and_the_others_wait_on(void **s)
         assert_true(lease_cancel(&lease, (struct request_id){n}));
     assert_false(lease_cancel(&lease, (struct request_id){2}));
     assert_int_equal(lease.waiter_count, 20);
+    assert_true(lease_cancel(&lease, (struct request_id){39})); /* the last, and only once */
+    assert_false(lease_cancel(&lease, (struct request_id){39}));
+    assert_true(lease_wait(&lease, &(struct lease_waiter){.request = {39}}));
     for (size_t i = 0; i < 20; i++)
         assert_int_equal(lease.waiters[i].request.n, 2 * i + 1);
     lease_deinit(&lease);

@@ -26,7 +26,7 @@ struct bench_action {
     uint64_t ticket, waiter, at_ns, generation, retry_after_ms;
     uint32_t attempt;
     bool open;
-    char code[64], text[512];
+    char code[64], text[512], detail[128];
 };
 
 struct bench {
@@ -67,6 +67,8 @@ static inline void bench_act(void *arg, const struct token_action *action)
                                  .open = action->open};
     snprintf(row->code, sizeof(row->code), "%s", action->code != NULL ? action->code : "");
     snprintf(row->text, sizeof(row->text), "%s", action->text != NULL ? action->text : "");
+    snprintf(row->detail, sizeof(row->detail), "%s",
+             action->detail != NULL ? action->detail : "");
     if (action->kind == ACTION_GATE && action->open)
         bench->spends++;
 }

@@ -57,6 +57,9 @@ static const struct {
     {199, "{\"error\":\"invalid_grant\"}", OUTCOME_UNKNOWN},
     {199, "{\"error\":\"invalid_client\"}", OUTCOME_UNKNOWN},
     {299, "{\"error\":\"invalid_client\"}", OUTCOME_CONFIG},
+    {299, "{}", OUTCOME_UNKNOWN},
+    {399, "{\"error\":\"invalid_grant\"}", OUTCOME_CONFIG},
+    {499, "{\"error\":\"invalid_grant\"}", OUTCOME_TERMINAL},
     {200, "{\"error\":\"invalid_grant\"}", OUTCOME_TERMINAL},
     {400, "{\"error\":\"invalid_grant\"}", OUTCOME_TERMINAL},
     {401, "{\"error\":{\"code\":\"refresh_token_reused\",\"type\":\"invalid_request_error\"}}",
@@ -256,6 +259,26 @@ static void hostile_bodies_are_unknown(void **state)
     free(body);
 }
 
+static void a_refusal_says_its_status_and_code_or_what_is_wrong_with_the_url(void **state)
+{
+    (void)state;
+    static const struct {
+        long status;
+        const char *body, *why;
+    } cases[] = {
+        {400, "{\"error\":\"invalid_grant\"}", "HTTP 400, invalid_grant"},
+        {502, "<html>", "HTTP 502, no error code"},
+        {200, "<html>", "HTTP 200 with a body that does not parse"},
+        {302, "", "HTTP 302: the token URL redirects, which is never followed"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct token_answer answer;
+        parse(cases[i].status, cases[i].body, &answer);
+        assert_string_equal(answer.why, cases[i].why);
+        token_answer_deinit(&answer);
+    }
+}
+
 static void a_code_that_is_not_a_code_is_not_shown(void **state)
 {
     (void)state;
@@ -327,12 +350,12 @@ static void a_refresh_token_lives_as_long_as_the_rule_says(void **state)
 {
     (void)state;
     struct provider_rule rule = lab;
-    rule.refresh_life_seconds = 90;
+    rule.refresh_life_seconds = 1;
     static const struct {
         const char *body;
         int64_t ends_ms;
     } cases[] = {
-        {"{\"access_token\":\"a\",\"refresh_token\":\"r\"}", NOW_MS + 90000},
+        {"{\"access_token\":\"a\",\"refresh_token\":\"r\"}", NOW_MS + 1000},
         {"{\"access_token\":\"a\",\"refresh_token\":\"r\",\"refresh_expires_in\":5}",
          NOW_MS + 5000},
         {"{\"access_token\":\"a\"}", 0},
@@ -407,6 +430,7 @@ int main(void)
         cmocka_unit_test(claims_give_expiry_and_account),
         cmocka_unit_test(earliest_refresh_is_a_number_a_text_or_nothing),
         cmocka_unit_test(hostile_bodies_are_unknown),
+        cmocka_unit_test(a_refusal_says_its_status_and_code_or_what_is_wrong_with_the_url),
         cmocka_unit_test(a_code_that_is_not_a_code_is_not_shown),
         cmocka_unit_test(a_code_or_a_claim_that_is_too_long_is_not_taken),
         cmocka_unit_test(a_claim_that_cannot_be_printed_is_not_taken),

@@ -342,7 +342,7 @@ static void the_grace_window_ends_two_seconds_or_a_fifth_early_by_the_later_cloc
     bench_profile(bench, "lab:me")->rule->grace_seconds = 5;
     assert_true(may_resend(bench, &intent, sent + 3999, BENCH_WALL_MS));
     assert_false(may_resend(bench, &intent, sent + 4000, BENCH_WALL_MS));
-    /* Another boot, or a boot clock before the request: the wall clock alone, and not a past one. */
+    /* Another boot, or a boot clock before the request: the wall clock alone, if not past. */
     assert_true(may_resend(bench, &intent, sent - 1, BENCH_WALL_MS + 1));
     assert_false(may_resend(bench, &intent, sent - 1, BENCH_WALL_MS - 1));
     intent.first_boot_id[15] ^= 1;

@@ -98,32 +98,6 @@ static void an_exchange_that_ends_while_the_intent_is_written_is_not_sent(void *
     bench_free(bench);
 }
 
-/* The keeper may end anywhere; the sanitizer's leak check is the judge. */
-static void a_step_that_ends_halfway_gives_back_all_it_holds(void **s)
-{
-    (void)s;
-    for (int moves = 0; moves <= 7; moves++) {
-        struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
-
-        bench_ask(bench, "lab:me", 0, true);
-        if (moves > 0)
-            bench_tell(bench, "lab:me", EVENT_RESERVED, 0);
-        if (moves > 1)
-            bench_tell(bench, "lab:me", EVENT_GATE, 0);
-        if (moves > 2)
-            bench_tell(bench, "lab:me", EVENT_INTENT_SAVED, 0);
-        if (moves > 3)
-            bench_exchanged(bench, "lab:me", EXCHANGE_ANSWERED, 200);
-        if (moves > 4)
-            bench_tell(bench, "lab:me", EVENT_ANSWER_SAVED, 0);
-        if (moves > 5)
-            bench_parsed(bench, "lab:me", OUTCOME_ROTATED, "");
-        if (moves > 6)
-            bench_tell(bench, "lab:me", EVENT_RECORD_SAVED, -EIO);
-        bench_free(bench);
-    }
-}
-
 /* ---- the outcome table ---------------------------------------------------------------------- */
 
 struct outcome_row {
@@ -584,7 +558,6 @@ int main(void)
         cmocka_unit_test(what_fails_before_the_gate_spends_nothing_whatever_the_rule),
         cmocka_unit_test(an_intent_that_cannot_be_written_keeps_the_gate_shut),
         cmocka_unit_test(an_exchange_that_ends_while_the_intent_is_written_is_not_sent),
-        cmocka_unit_test(a_step_that_ends_halfway_gives_back_all_it_holds),
         cmocka_unit_test(each_outcome_leads_to_its_state_under_each_rule),
         cmocka_unit_test(a_429_is_waited_out_as_long_as_it_says),
         cmocka_unit_test(a_config_error_stops_until_the_rule_changes),
