@@ -143,9 +143,9 @@ static int prepare(struct token_step *step, struct token_import_job *job,
                    const struct profile *target)
 {
     struct credential *result = &step->import_result;
-    bool same_family = target != NULL && job->has_digest &&
-                       credential_has_digest(&target->credential, job->digest);
 
+    /* A family is replaced by itself only while it is access only, which never rotated: of its
+     * digests there is but this one. */
     *result = job->credential;
     credential_init(&job->credential);
     snprintf(job->credential.profile, sizeof(job->credential.profile), "%s", result->profile);
@@ -157,10 +157,6 @@ static int prepare(struct token_step *step, struct token_import_job *job,
         snprintf(result->profile, sizeof(result->profile), "%s", target->credential.profile);
         snprintf(result->aliases, sizeof(result->aliases), "%s", target->credential.aliases);
     }
-    if (same_family)
-        for (size_t i = 0; i < target->credential.digest_count; i++)
-            if (credential_add_digest(result, target->credential.digests[i]) != 0)
-                return -ENOMEM;
     if (job->has_digest && credential_add_digest(result, job->digest) != 0)
         return -ENOMEM;
     return 0;
@@ -191,8 +187,7 @@ static bool may_replace(const struct profile *old, const struct token_import_job
         return is_mode(&old->credential, "access_only") ||
                (is_mode(&old->credential, credential->mode) &&
                 (is_mode(credential, "api_key") ||
-                 (job->refreshed_at_ms != 0 &&
-                  job->refreshed_at_ms > old->credential.obtained_at_ms)));
+                 job->refreshed_at_ms > old->credential.obtained_at_ms));
     return is_mode(&old->credential, "access_only") &&
            credential->expires_at_ms >= old->credential.expires_at_ms;
 }

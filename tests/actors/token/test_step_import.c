@@ -316,7 +316,11 @@ static void each_mode_gives_way_only_to_what_is_better(void **s)
          "unchanged"},
         {{.token = "a", .mode = "access_only"},
          {.token = "a", .mode = "access_only", .expires_later_ms = -1}, "unchanged"},
+        {{.token = "a", .mode = "access_only"}, {.token = "b", .mode = "access_only"},
+         "replaced"},
         {{.token = "a"}, {.token = "a", .relogin = true}, "unchanged"},
+        {{.token = "a"}, {.token = "b", .refreshed_at_ms = BENCH_WALL_MS}, NULL},
+        {{.token = "a"}, {.token = "b", .refreshed_at_ms = BENCH_WALL_MS + 1}, "replaced"},
     };
 
     (void)s;
@@ -378,6 +382,20 @@ static void more_names_than_there_is_room_for_are_refused(void **s)
     }
     assert_refused(bench, waiter, "too_large");
     assert_null(token_step_find(&bench->step, name));
+    const struct credential *credential = &bench_profile(bench, "lab:me")->credential;
+    size_t left = sizeof(credential->aliases) - strlen(credential->aliases) - 1;
+
+    for (size_t length = left; length >= left - 1; length--) { /* to the byte */
+        snprintf(name, sizeof(name), "%0*d", (int)length, 7);
+        waiter = import(bench, (struct wish){.name = name, .token = "lab:me"});
+        if (length == left) {
+            assert_refused(bench, waiter, "too_large");
+            continue;
+        }
+        saved(bench, 0);
+        assert_imported(bench, waiter, "alias");
+        assert_non_null(token_step_find(&bench->step, name));
+    }
     bench_free(bench);
 }
 
@@ -459,6 +477,84 @@ static void an_unsaved_token_waits_for_the_import_over_it(void **s)
     bench_free(bench);
 }
 
+static void assert_told(const struct bench *bench, uint64_t waiter, const char *text,
+                        const char *detail)
+{
+    const struct bench_action *row = bench_answer(bench, waiter);
+
+    assert_non_null(row);
+    assert_string_equal(row->text, text);
+    assert_string_equal(row->detail, detail);
+}
+
+static void what_became_of_an_import_is_said_with_its_remedy(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+
+    (void)s;
+    assert_told(bench, import(bench, (struct wish){.name = "lab:me", .token = "x"}),
+                "lab:me is here already and not older",
+                "use that profile, or import under another name");
+    bench_ask(bench, "lab:me", 0, true);
+    bench_refresh(bench, "lab:me");
+    assert_told(bench, import(bench, (struct wish){.name = "lab:me", .token = "lab:me"}),
+                "an older copy of lab:me, which holds generation 2", "use that profile");
+    snprintf(bench_profile(bench, "lab:me")->credential.needs_login, 64, "invalid_grant");
+    assert_told(bench, import(bench, (struct wish){.name = "lab:me", .token = "lab:me"}),
+                "an older copy of lab:me, which holds generation 2", "log in again");
+    import(bench, (struct wish){.name = "lab:two", .token = "t2", .mode = "access_only"});
+    saved(bench, 0);
+    assert_told(bench, bench->last_waiter, "stored", "access only: it is never refreshed");
+    import(bench, (struct wish){.name = "lab:three", .token = "t3"});
+    saved(bench, 0);
+    assert_told(bench, bench->last_waiter, "stored", "");
+    bench_free(bench);
+}
+
+static void a_new_login_under_a_second_name_keeps_all_names(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    const struct credential *credential = &bench_profile(bench, "lab:me")->credential;
+
+    (void)s;
+    import(bench, (struct wish){.name = "nova", .token = "lab:me"});
+    saved(bench, 0);
+    import(bench, (struct wish){.name = "nova", .token = "new", .relogin = true});
+    saved(bench, 0);
+    assert_imported(bench, bench->last_waiter, "replaced");
+    assert_int_equal(bench->step.profile_count, 1);
+    assert_string_equal(credential->profile, "lab:me");
+    assert_string_equal(credential->aliases, "nova");
+    assert_int_equal(credential->generation, 2);
+    bench_free(bench);
+}
+
+static void an_import_that_fails_leaves_no_trace_but_in_the_audit(void **s)
+{
+    static const char refused_me[] =
+        "import profile=lab:me outcome=refused code=internal source=\"\"";
+    static const char refused_nova[] =
+        "import profile=nova outcome=refused code=internal source=\"\"";
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+
+    (void)s;
+    for (int i = 0; i < 3; i++) { /* nothing of the one is left for the next to lose */
+        import(bench, (struct wish){.name = i == 0 ? "lab:me" : "nova",
+                                    .token = i == 2 ? "lab:me" : "new", .relogin = i == 0});
+        saved(bench, -EIO);
+        assert_told(bench, bench->last_waiter, "Input/output error", "see the state directory");
+        assert_string_equal(bench_last(bench, ACTION_AUDIT)->text,
+                            i == 0 ? refused_me : refused_nova);
+    }
+    assert_null(token_step_find(&bench->step, "nova"));
+    assert_int_equal(bench_profile(bench, "lab:me")->credential.generation, 1);
+    import(bench, (struct wish){.name = "nova", .token = "new"});
+    saved(bench, 0);
+    assert_string_equal(bench_last(bench, ACTION_AUDIT)->text,
+                        "import profile=nova outcome=stored generation=1 source=\"\"");
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +578,9 @@ int main(void)
         cmocka_unit_test(an_import_waits_for_a_refresh_of_the_name_it_takes),
         cmocka_unit_test(an_import_waits_for_the_store_and_none_starts_in_a_drain),
         cmocka_unit_test(an_unsaved_token_waits_for_the_import_over_it),
+        cmocka_unit_test(what_became_of_an_import_is_said_with_its_remedy),
+        cmocka_unit_test(a_new_login_under_a_second_name_keeps_all_names),
+        cmocka_unit_test(an_import_that_fails_leaves_no_trace_but_in_the_audit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -455,6 +455,29 @@ static void adopting_a_store_happens_once_at_a_time_and_may_fail(void **s)
     bench_free(bench);
 }
 
+static void adopting_is_in_the_audit_and_what_is_in_no_doubt_stays_as_it_is(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct token_event event;
+    size_t lines;
+
+    (void)s;
+    bench_watch(bench, "lab:me", 0, 1); /* what the store has */
+    lines = bench_count(bench, ACTION_AUDIT);
+    adopt(bench, "");
+    assert_int_equal(bench_count(bench, ACTION_AUDIT), lines);
+    assert_int_equal(bench_count(bench, ACTION_WRITE_RECORD), 0);
+    bench_watch(bench, "lab:me", 0, 4);
+    adopt(bench, "");
+    assert_string_equal(bench_last(bench, ACTION_AUDIT)->text,
+                        "adopt profile=lab:me generation=1 as=4");
+    assert_int_equal(bench_count(bench, ACTION_WRITE_RECORD), 1);
+    event = bench_event(bench, EVENT_ADOPTED);
+    token_step_run(&bench->step, &event);
+    assert_string_equal(bench_last(bench, ACTION_AUDIT)->text, "adopt store");
+    bench_free(bench);
+}
+
 static void adopting_one_login_leaves_the_others_and_the_store(void **s)
 {
     struct bench *bench = bench_new(ROTATION_STRICT);
@@ -482,6 +505,7 @@ static void a_login_at_work_is_not_adopted(void **s)
     bench_watch(bench, "lab:me", 0, 9);
     assert_int_equal(bench_answer(bench, adopt(bench, ""))->kind, ACTION_DONE);
     assert_int_equal(bench_profile(bench, "lab:me")->credential.generation, 1);
+    assert_false(bench_profile(bench, "lab:me")->adopted);
     bench_profile(bench, "lab:me")->phase = PHASE_NONE;
     bench_profile(bench, "lab:me")->importing = true;
     adopt(bench, "");
@@ -515,6 +539,7 @@ int main(void)
         cmocka_unit_test(what_is_asked_before_all_is_loaded_is_answered_after),
         cmocka_unit_test(one_login_too_many_is_said_at_the_start),
         cmocka_unit_test(adopting_a_store_happens_once_at_a_time_and_may_fail),
+        cmocka_unit_test(adopting_is_in_the_audit_and_what_is_in_no_doubt_stays_as_it_is),
         cmocka_unit_test(adopting_one_login_leaves_the_others_and_the_store),
         cmocka_unit_test(a_login_at_work_is_not_adopted),
     };
