@@ -4,7 +4,7 @@
  * Nothing is spent before the `turn` entry is on disk, no tool is called before the `calls` entry
  * is, and the asker has its answer after the `answer` entry is. A disk that fails in the middle
  * does not end the turn: the model has been paid, so the answer is given, with a note that the
- * transcript lacks something.
+ * transcript lacks something. Memory that fails does end it: an answer with a hole in it is none.
  *
  * Streaming: deltas go to the asker under its credit; without credit they are piled up and the
  * model is given none either, so that a slow reader slows the model, not our memory. An asker that
@@ -222,14 +222,27 @@ static const char *gap(const struct turn *turn)
     return turn->text.size > 0 ? "\n\n" : "";
 }
 
-static void stream(struct turn *turn, const char *text, size_t size)
+/* 0 or -ENOMEM. */
+static int add_text(struct buffer *buffer, const char *before, const char *text, size_t size)
 {
-    if (size == 0)
-        return;
-    if (turn->streamed == 0)
-        buffer_append(&turn->pending, gap(turn), strlen(gap(turn)), SIZE_MAX);
-    buffer_append(&turn->pending, text, size, SIZE_MAX);
+    int r = buffer_append(buffer, before, strlen(before), SIZE_MAX);
+
+    return r < 0 ? r : buffer_append(buffer, text, size, SIZE_MAX);
+}
+
+static int stream(struct turn *turn, const char *text, size_t size)
+{
+    if (size == 0 || !turn->item->streams)
+        return 0;
+    if (add_text(&turn->pending, turn->streamed == 0 ? gap(turn) : "", text, size) < 0)
+        return -ENOMEM;
     turn->streamed += size;
+    return 0;
+}
+
+static void fail_without_memory(struct lane *lane, struct context *context)
+{
+    fail(lane, context, "internal", "no memory for the model's answer");
 }
 
 void turn_delta(struct lane *lane, struct context *context, struct proto_text text)
@@ -237,9 +250,10 @@ void turn_delta(struct lane *lane, struct context *context, struct proto_text te
     struct turn *turn = lane->turn;
 
     turn->owed++;
-    if (turn->item->streams)
-        stream(turn, text.data, text.size);
-    flush(lane, context);
+    if (stream(turn, text.data, text.size) == 0)
+        flush(lane, context);
+    else
+        fail_without_memory(lane, context);
 }
 
 static void keep(char **text, struct proto_text value)
@@ -266,27 +280,38 @@ static json_t *answer_items(const struct model_answer *answer)
                      (size_t)answer->text.size);
 }
 
-static void take_answer(struct lane *lane, struct context *context,
-                        const struct model_answer *answer)
+/* Text and items, each whole. 0 or -ENOMEM. */
+static int take_content(struct turn *turn, const struct model_answer *answer)
+{
+    json_t *items = answer_items(answer);
+    int r = items ? 0 : -ENOMEM;
+
+    if (r == 0 && answer->text.size > turn->streamed)
+        r = stream(turn, answer->text.data + turn->streamed, answer->text.size - turn->streamed);
+    if (r == 0 && answer->text.size > 0)
+        r = add_text(&turn->text, gap(turn), answer->text.data, answer->text.size);
+    turn->fresh = json_array_size(turn->items);
+    if (r == 0 && json_array_extend(turn->items, items) < 0)
+        r = -ENOMEM;
+    json_decref(items);
+    return r;
+}
+
+static int take_answer(struct lane *lane, struct context *context,
+                       const struct model_answer *answer)
 {
     struct turn *turn = lane->turn;
-    json_t *items = answer_items(answer);
+    int r = take_content(turn, answer);
 
-    if (turn->item->streams && answer->text.size > turn->streamed)
-        stream(turn, answer->text.data + turn->streamed, answer->text.size - turn->streamed);
+    if (r < 0)
+        return r;
     flush(lane, context);
-    if (answer->text.size > 0) {
-        buffer_append(&turn->text, gap(turn), strlen(gap(turn)), SIZE_MAX);
-        buffer_append(&turn->text, answer->text.data, answer->text.size, SIZE_MAX);
-    }
     keep(&turn->model, answer->model);
     keep(&turn->profile, answer->profile);
     keep(&turn->note, answer->note);
     turn->input_tokens += answer->input_tokens;
     turn->output_tokens += answer->output_tokens;
-    turn->fresh = json_array_size(turn->items);
-    json_array_extend(turn->items, items);
-    json_decref(items);
+    return 0;
 }
 
 /* The items from `fresh` on. */
@@ -348,8 +373,9 @@ void turn_model_answer(struct lane *lane, struct context *context,
     struct turn *turn = lane->turn;
 
     turn->model_request = (struct request_id){0};
-    take_answer(lane, context, answer);
-    if (tool_calls_parse(answer->calls, &turn->calls, &turn->call_count) < 0)
+    if (take_answer(lane, context, answer) < 0)
+        fail_without_memory(lane, context);
+    else if (tool_calls_parse(answer->calls, &turn->calls, &turn->call_count) < 0)
         fail(lane, context, "model_error", "the model's calls of tools are not readable");
     else if (turn->call_count == 0)
         close_turn(lane, context);

@@ -219,6 +219,49 @@ static void deltas_follow_the_askers_credit(void **state)
     assert_int_equal(swarm_count(swarm, 1, "delta"), 3);
 }
 
+/* One after another, each allocation that grows something fails. */
+static int failing_in = -1; /* allocations until that; -1: never */
+
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return failing_in >= 0 && failing_in-- == 0 ? NULL : __real_realloc(memory, size);
+}
+
+static void without_memory_there_is_a_reason_and_never_half_an_answer(void **state)
+{
+    struct swarm *swarm = *state;
+    unsigned refused = 0;
+    char text[512];
+
+    swarm->credit = 2;
+    swarm->give_credit = true;
+    swarm_ask(swarm, 1, "atlas", "stream"); /* so that the asker's own tables have grown */
+    swarm_run(swarm);
+    for (int n = 0, reached = 1; reached; n++) {
+        swarm->note_count = 0;
+        failing_in = n;
+        swarm_ask(swarm, 1, "atlas", "stream");
+        swarm_run(swarm);
+        reached = failing_in < 0;
+        failing_in = -1;
+        const struct note *note = swarm_note(swarm, 1);
+        assert_non_null(note);
+        if (strcmp(note->kind, "answer") == 0) {
+            expect(swarm, 1, "answer",
+                   "piece0 piece1 piece2 piece3 piece4 piece5 piece6 piece7 piece8 piece9 ");
+            swarm_deltas(swarm, 1, text, sizeof(text));
+            assert_string_equal(text, note->text);
+        } else {
+            expect(swarm, 1, "refusal", "internal");
+            assert_string_equal(note->extra, "no memory for the model's answer");
+            refused++;
+        }
+    }
+    assert_true(refused >= 2); /* what is streamed, and what is kept */
+}
+
 static void who_gives_no_credit_gets_the_answer_alone(void **state)
 {
     struct swarm *swarm = *state;
@@ -505,6 +548,7 @@ int main(void)
         IN_SWARM(a_told_text_whose_turn_was_cut_off_is_tried_again_but_not_for_ever),
         IN_SWARM(a_model_refusal_reaches_the_asker_and_is_no_history),
         IN_SWARM(deltas_follow_the_askers_credit),
+        IN_SWARM(without_memory_there_is_a_reason_and_never_half_an_answer),
         IN_SWARM(who_gives_no_credit_gets_the_answer_alone),
         IN_SWARM(who_gives_up_ends_the_turn_and_the_next_begins),
         IN_SWARM(an_agent_asks_another_and_goes_on_with_its_answer),
