@@ -16,18 +16,34 @@
 
 extern char **environ;
 
+/* What must come is waited for as long as a busy machine may take; that nothing comes is believed
+ * after a moment. */
+#define PATIENCE_MS 30000
+#define MOMENT_MS 500
+
 struct raw { /* a peer that says what the test wants */
     void *zmq, *dealer;
 };
 
-static struct raw raw_connect(const char *endpoint)
+static void raw_patience(struct raw *raw, int timeout_ms)
+{
+    zmq_setsockopt(raw->dealer, ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms);
+}
+
+static struct raw raw_new(void)
 {
     struct raw raw = {.zmq = zmq_ctx_new()};
-    int zero = 0, second = 1000;
+    int zero = 0, patience = PATIENCE_MS;
     raw.dealer = zmq_socket(raw.zmq, ZMQ_DEALER);
     zmq_setsockopt(raw.dealer, ZMQ_LINGER, &zero, sizeof zero);
-    zmq_setsockopt(raw.dealer, ZMQ_RCVTIMEO, &second, sizeof second);
-    zmq_setsockopt(raw.dealer, ZMQ_SNDTIMEO, &second, sizeof second);
+    zmq_setsockopt(raw.dealer, ZMQ_SNDTIMEO, &patience, sizeof patience);
+    raw_patience(&raw, patience);
+    return raw;
+}
+
+static struct raw raw_connect(const char *endpoint)
+{
+    struct raw raw = raw_new();
     assert_int_equal(zmq_connect(raw.dealer, endpoint), 0);
     return raw;
 }
@@ -94,10 +110,10 @@ static uint64_t drops(struct runtime *runtime, enum runtime_status reason)
     return sum;
 }
 
-static void assert_gone(struct runtime *runtime, const char *peer, uint64_t timeout_ns)
+static void assert_gone(struct runtime *runtime, const char *peer)
 {
     struct link_info info;
-    uint64_t end_ns = now_ns() + timeout_ns;
+    uint64_t end_ns = now_ns() + PATIENCE_MS * MS;
     while (link_find(runtime, peer, &info)) {
         assert_true(now_ns() < end_ns);
         pause_ms(5);
@@ -140,7 +156,7 @@ static void a_hello_that_does_not_fit_is_refused_in_words(void **state)
     struct raw raw = raw_connect(fixture->endpoint);
     assert_int_equal(raw_welcome(&raw, "atlas"), FRAME_WELCOME);
     raw_close(&raw);
-    assert_gone(fixture->home, "atlas", SECOND);
+    assert_gone(fixture->home, "atlas");
     assert_echo(fixture->b, "home");
 }
 
@@ -148,16 +164,17 @@ static void who_says_no_hello_is_told_and_cut(void **state)
 {
     struct fixture *fixture = *state;
     home_listens(fixture);
-    struct raw silent = raw_connect(fixture->endpoint), rude = raw_connect(fixture->endpoint);
+    struct raw silent = raw_new(), rude = raw_connect(fixture->endpoint);
     uint8_t bytes[256];
     struct frame_reader reader;
+    void *monitor = zmq_socket(silent.zmq, ZMQ_PAIR); /* before it can be cut */
+    int patience = PATIENCE_MS;
+    zmq_socket_monitor(silent.dealer, "inproc://monitor", ZMQ_EVENT_DISCONNECTED);
+    zmq_setsockopt(monitor, ZMQ_RCVTIMEO, &patience, sizeof patience);
+    assert_int_equal(zmq_connect(monitor, "inproc://monitor"), 0);
+    assert_int_equal(zmq_connect(silent.dealer, fixture->endpoint), 0);
     raw_send(&rude, bytes, batch_make(bytes, &echo_request, 1));
     assert_int_equal(raw_receive(&rude, bytes, FRAME_HANDSHAKE_SIZE, &reader), FRAME_REFUSED);
-    void *monitor = zmq_socket(silent.zmq, ZMQ_PAIR);
-    int timeout = 4000;
-    zmq_socket_monitor(silent.dealer, "inproc://monitor", ZMQ_EVENT_DISCONNECTED);
-    zmq_setsockopt(monitor, ZMQ_RCVTIMEO, &timeout, sizeof timeout);
-    assert_int_equal(zmq_connect(monitor, "inproc://monitor"), 0);
     assert_int_equal(zmq_recv(monitor, bytes, sizeof bytes, 0), 6);
     zmq_close(monitor);
     raw_close(&silent);
@@ -171,6 +188,7 @@ static int stranger(const char *endpoint)
     if (setuid(65534) != 0)
         return 2;
     struct raw raw = raw_connect(endpoint);
+    raw_patience(&raw, MOMENT_MS);
     raw_hello(&raw, "stranger", FRAME_VERSION);
     return zmq_recv(raw.dealer, bytes, sizeof bytes, 0) < 0 && errno == EAGAIN ? 0 : 1;
 }
@@ -189,9 +207,11 @@ static void another_user_gets_no_answer(void **state)
     pid_t pid;
     int status;
     char *argv[] = {(char *)(uintptr_t)"stranger", fixture->endpoint, NULL};
-    assert_int_equal(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ), 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    for (int i = 0; i < 20 && drops(fixture->home, STATUS_FORBIDDEN) == 0; i++) {
+        assert_int_equal(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ), 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+    }
     assert_true(drops(fixture->home, STATUS_FORBIDDEN) > 0);
     struct raw ours = raw_connect(fixture->endpoint);
     assert_int_equal(raw_welcome(&ours, "atlas"), FRAME_WELCOME);
@@ -219,7 +239,7 @@ static void the_third_bad_frame_cuts_the_peer(void **state)
     assert_true(link_find(fixture->home, "atlas", &info));
     assert_int_equal(info.drops, 2);
     raw_send(&raw, "x", 1);
-    assert_gone(fixture->home, "atlas", SECOND);
+    assert_gone(fixture->home, "atlas");
     assert_true(drops(fixture->home, STATUS_MALFORMED) >= 3);
     raw_close(&raw);
 }
@@ -239,6 +259,7 @@ static void a_message_of_many_parts_is_dropped_and_counted(void **state)
     raw_send(&raw, bytes, size);
     assert_int_equal(raw_receive(&raw, answer, sizeof answer, &reader), FRAME_BATCH);
     assert_int_equal(reader.count, 1);
+    raw_patience(&raw, MOMENT_MS);
     assert_int_equal(raw_receive(&raw, answer, sizeof answer, &reader), -1);
     assert_int_equal(drops(fixture->home, STATUS_MALFORMED), 1);
     raw_close(&raw);
@@ -259,7 +280,7 @@ static void a_message_that_never_ends_disturbs_nobody(void **state)
             assert_echo(fixture->b, "home");
     }
     raw_close(&raw);
-    assert_gone(fixture->home, "atlas", SECOND);
+    assert_gone(fixture->home, "atlas");
     assert_echo(fixture->b, "home");
     assert_int_equal(drops(fixture->home, STATUS_MALFORMED), 0);
 }
@@ -325,7 +346,7 @@ static void two_seconds_of_noise_disturb_nobody(void **state)
     unsigned frames = 0, peers = 0;
     connect_two(fixture);
     long before_kb = resident_kb();
-    while (now_ns() < end_ns) {
+    while (now_ns() < end_ns || drops(fixture->home, STATUS_MALFORMED) <= peers) {
         uint8_t bytes[400];
         char name[32];
         struct raw raw = raw_connect(fixture->endpoint);
@@ -342,7 +363,6 @@ static void two_seconds_of_noise_disturb_nobody(void **state)
     print_message("%u frames of %u peers, %llu refused, %ld kB more\n", frames, peers,
                   (unsigned long long)drops(fixture->home, STATUS_MALFORMED),
                   resident_kb() - before_kb);
-    assert_true(drops(fixture->home, STATUS_MALFORMED) > peers);
 #if !defined(__SANITIZE_ADDRESS__) /* which keeps what is freed */
     assert_true(resident_kb() - before_kb < 64 << 10);
 #endif

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "proxy/proxy.h"
+#include "runtime/introspect.h"
 #include "runtime/link.h"
 #include "support/temp_dir.h"
 #include "support/token_rig.h"
@@ -121,14 +122,45 @@ static unsigned status_lines(struct pair *pair)
     return type;
 }
 
-/* Lines of the keeper's audit. They go to the store in batches, in order with all other work for
- * it: after two more pieces of work are done, what was before them is there. */
+static uint64_t joins(struct pair *pair)
+{
+    struct counter_info rows[16];
+    uint64_t cursor = 0;
+    size_t count;
+
+    while ((count = introspect_counters(pair->keeper, runtime_lookup(pair->keeper, "token"),
+                                        &cursor, rows, 16)))
+        for (size_t i = 0; i < count; i++)
+            if (rows[i].type == MSG_swarm_join)
+                return rows[i].count;
+    return 0;
+}
+
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
+
+/* The link may carry other messages before the proxy has heard that it is there, and joins. */
+static void await_join(struct pair *pair)
+{
+    while (joins(pair) == 0)
+        pause_ms(5);
+}
+
+/* Lines of the keeper's audit go to the store in batches, in order with all other work for it:
+ * after two more pieces of work are done, what was before them is there. */
+static void settle_audit(struct pair *pair)
+{
+    import(pair);
+    import(pair);
+}
+
 static unsigned audited(struct pair *pair, const char *what)
 {
     unsigned count = 0;
 
-    import(pair);
-    import(pair);
+    settle_audit(pair);
     stop_keeper(pair); /* the disk may be looked at now */
     for (size_t i = 0; memory_disk_audit(pair->disk, i) != NULL; i++)
         count += strstr(memory_disk_audit(pair->disk, i), what) != NULL;
@@ -153,14 +185,14 @@ static void a_node_gets_tokens_over_a_link_and_over_the_keepers_restart(void **s
     import(pair);
     get(pair, MSG_token_grant);
     assert_int_equal(status_lines(pair), MSG_done); /* passed on, and answered by the keeper */
+    await_join(pair);
+    settle_audit(pair);
     stop_keeper(pair);
     get(pair, MSG_token_grant); /* from memory */
     start_keeper(pair);
-    while (status_lines(pair) != MSG_done) { /* until the link is back */
-        struct timespec moment = {.tv_nsec = 20000000};
-
-        nanosleep(&moment, NULL);
-    }
+    while (status_lines(pair) != MSG_done) /* until the link is back */
+        pause_ms(20);
+    await_join(pair);
     get(pair, MSG_token_grant);
     assert_int_equal(audited(pair, "join swarm=five peer=home"), 2);
     runtime_free(pair->node);

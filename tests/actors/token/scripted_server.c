@@ -17,7 +17,7 @@
 static bool wait_readable(const struct server *server, int fd)
 {
     struct pollfd polls[] = {{fd, POLLIN, 0}, {server->stop[0], POLLIN, 0}};
-    return poll(polls, 2, 5000) > 0 && polls[0].revents != 0; /* what came first, before the end */
+    return poll(polls, 2, -1) > 0 && polls[0].revents != 0; /* what came first, before the end */
 }
 
 /* Reads until the headers and a body of their Content-Length are there. */
@@ -80,7 +80,7 @@ static void serve_one(struct server *server, int fd)
     case SCRIPT_RESET: {
         struct linger hard = {1, 0};
         send_text(fd, server->text);
-        struct timespec pause = {0, 50000000}; /* so that the text is read before the reset */
+        struct timespec pause = {0, 500000000}; /* so that the text is read before the reset */
         nanosleep(&pause, NULL);
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
         break;

@@ -18,6 +18,9 @@
 
 #define TOKEN "refresh-canary"
 
+/* For what must come, however busy the machine; limits that a test waits for are its own. */
+#define PATIENCE_MS 60000
+
 /* One exchange and what it reported. */
 struct run {
     struct exchange_port *exchange;
@@ -25,6 +28,7 @@ struct run {
     pthread_cond_t moved;
     bool gate_answer;
     bool gate_later; /* the test answers the gate itself */
+    uint64_t connect_timeout_ms;
     int gates;
     int dones;
     uint64_t id;
@@ -57,7 +61,7 @@ static void on_done(void *arg, uint64_t id, struct exchange_result *result)
 
 static void run_init(struct run *run)
 {
-    *run = (struct run){.gate_answer = true};
+    *run = (struct run){.gate_answer = true, .connect_timeout_ms = PATIENCE_MS};
     pthread_mutex_init(&run->mutex, NULL);
     pthread_cond_init(&run->moved, NULL);
     run->exchange = exchange_curl_new(NULL);
@@ -72,7 +76,8 @@ static int run_start(struct run *run, const char *url, uint64_t timeout_ms)
     snprintf(rule.token_url, sizeof(rule.token_url), "%s", url);
     struct secret *refresh = secret_new(TOKEN "+/=", strlen(TOKEN "+/="));
     struct exchange_request request = {.rule = &rule, .refresh = refresh, .arg = run,
-                                       .timeout_ms = timeout_ms, .connect_timeout_ms = 1000,
+                                       .timeout_ms = timeout_ms,
+                                       .connect_timeout_ms = run->connect_timeout_ms,
                                        .at_gate = on_gate, .done = on_done};
     uint64_t id = 0;
     int error = run->exchange->start(run->exchange, &request, &id);
@@ -130,7 +135,7 @@ static void an_answer_arrives_whole_and_the_form_is_right(void **state)
     struct server server;
     struct run run;
     server_start(&server, SCRIPT_ANSWER, OK_TEXT);
-    run_whole(&run, &server, 5000);
+    run_whole(&run, &server, PATIENCE_MS);
     server_stop(&server);
     assert_int_equal(run.gates, 1);
     assert_int_equal(run.result.end, EXCHANGE_ANSWERED);
@@ -165,7 +170,7 @@ static void a_close_before_the_answer_sends_the_token_once(void **state)
     struct server server;
     struct run run;
     server_start(&server, SCRIPT_CLOSE, NULL);
-    run_whole(&run, &server, 5000);
+    run_whole(&run, &server, PATIENCE_MS);
     server_stop(&server);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
     assert_true(run.result.error[0] != '\0');
@@ -186,7 +191,7 @@ static void a_redirect_is_an_answer_and_not_followed(void **state)
              "HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:%d/\r\nContent-Length: 0\r\n\r\n",
              other.port);
     server_start(&server, SCRIPT_ANSWER, text);
-    run_whole(&run, &server, 5000);
+    run_whole(&run, &server, PATIENCE_MS);
     server_stop(&server);
     server_stop(&other);
     assert_int_equal(run.result.end, EXCHANGE_ANSWERED);
@@ -210,11 +215,11 @@ static void a_slow_drip_ends_at_the_limit(void **state)
     struct run run;
     server_start(&server, SCRIPT_DRIP, OK_TEXT OK_TEXT);
     int64_t start_ms = now_ms();
-    run_whole(&run, &server, 400);
+    run_whole(&run, &server, 1500);
     int64_t took_ms = now_ms() - start_ms;
     server_stop(&server);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
-    assert_in_range(took_ms, 350, 5000); /* the whole drip takes 9 s */
+    assert_true(took_ms > 1400); /* the whole drip takes 9 s, and would be an answer */
     assert_int_equal(server_count(&server, TOKEN), 1);
     run_forget(&run);
 }
@@ -225,7 +230,7 @@ static void a_silent_server_ends_at_the_limit(void **state)
     struct server server;
     struct run run;
     server_start(&server, SCRIPT_SILENT, NULL);
-    run_whole(&run, &server, 200);
+    run_whole(&run, &server, 1500);
     server_stop(&server);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
     assert_null(run.result.body);
@@ -239,7 +244,7 @@ static void an_answer_over_the_cap_is_unknown_and_kept_up_to_it(void **state)
     struct server server;
     struct run run;
     server_start(&server, SCRIPT_FLOOD, NULL);
-    run_whole(&run, &server, 5000);
+    run_whole(&run, &server, PATIENCE_MS);
     server_stop(&server);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
     assert_int_equal(secret_length(run.result.body), ANSWER_MAX);
@@ -253,7 +258,7 @@ static void a_reset_in_the_answer_is_unknown_with_the_part_that_came(void **stat
     struct server server;
     struct run run;
     server_start(&server, SCRIPT_RESET, "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"acc");
-    run_whole(&run, &server, 5000);
+    run_whole(&run, &server, PATIENCE_MS);
     server_stop(&server);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
     assert_string_equal(secret_data(run.result.body), "{\"acc");
@@ -267,7 +272,7 @@ static void a_truncated_answer_is_unknown(void **state)
     struct server server;
     struct run run;
     server_start(&server, SCRIPT_ANSWER, "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"acc");
-    run_whole(&run, &server, 5000);
+    run_whole(&run, &server, PATIENCE_MS);
     server_stop(&server);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
     assert_string_equal(secret_data(run.result.body), "{\"acc");
@@ -281,7 +286,7 @@ static void retry_after_is_read(void **state)
     struct run run;
     server_start(&server, SCRIPT_ANSWER,
                  "HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
-    run_whole(&run, &server, 5000);
+    run_whole(&run, &server, PATIENCE_MS);
     server_stop(&server);
     assert_int_equal(run.result.end, EXCHANGE_ANSWERED);
     assert_int_equal(run.result.http_status, 429);
@@ -299,7 +304,7 @@ static void a_refused_gate_sends_no_byte(void **state)
     run_init(&run);
     run.gate_answer = false;
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/", server.port);
-    assert_int_equal(run_start(&run, url, 5000), 0);
+    assert_int_equal(run_start(&run, url, PATIENCE_MS), 0);
     run_end(&run);
     server_stop(&server);
     assert_int_equal(run.gates, 1);
@@ -318,7 +323,7 @@ static void close_refuses_who_waits_at_the_gate(void **state)
     run_init(&run);
     run.gate_later = true;
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/", server.port);
-    assert_int_equal(run_start(&run, url, 5000), 0);
+    assert_int_equal(run_start(&run, url, PATIENCE_MS), 0);
     pthread_mutex_lock(&run.mutex);
     while (run.gates == 0) {
         pthread_cond_wait(&run.moved, &run.mutex);
@@ -341,13 +346,14 @@ static void a_gate_that_opens_late_has_its_whole_time_left(void **state)
     run_init(&run);
     run.gate_later = true;
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/", server.port);
-    assert_int_equal(run_start(&run, url, 1100), 0); /* and 1000 ms to connect */
+    run.connect_timeout_ms = 1500;
+    assert_int_equal(run_start(&run, url, 1600), 0);
     pthread_mutex_lock(&run.mutex);
     while (run.gates == 0) {
         pthread_cond_wait(&run.moved, &run.mutex);
     }
     pthread_mutex_unlock(&run.mutex);
-    struct timespec pause = {1, 200000000};
+    struct timespec pause = {1, 800000000};
     nanosleep(&pause, NULL);
     run.exchange->gate(run.exchange, run.id, true);
     run_end(&run);
@@ -366,7 +372,7 @@ static void a_refused_connection_never_reaches_the_gate(void **state)
     server_stop(&server); /* its port is free now */
     run_init(&run);
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/", server.port);
-    assert_int_equal(run_start(&run, url, 5000), 0);
+    assert_int_equal(run_start(&run, url, PATIENCE_MS), 0);
     run_end(&run);
     assert_int_equal(run.gates, 0);
     assert_int_equal(run.result.end, EXCHANGE_NOT_SENT);
@@ -381,8 +387,9 @@ static void tls_that_fails_never_reaches_the_gate(void **state)
     char url[64];
     server_start(&server, SCRIPT_ANSWER, "this is no TLS");
     run_init(&run);
+    run.connect_timeout_ms = 1000;
     snprintf(url, sizeof(url), "https://127.0.0.1:%d/", server.port);
-    assert_int_equal(run_start(&run, url, 5000), 0);
+    assert_int_equal(run_start(&run, url, PATIENCE_MS), 0);
     run_end(&run);
     server_stop(&server);
     assert_int_equal(run.gates, 0);
@@ -395,7 +402,7 @@ static void a_url_in_the_clear_is_refused_before_anything(void **state)
     (void)state;
     struct run run;
     run_init(&run);
-    assert_int_equal(run_start(&run, "http://192.0.2.1/token", 5000), -EINVAL);
+    assert_int_equal(run_start(&run, "http://192.0.2.1/token", PATIENCE_MS), -EINVAL);
     run_close(&run);
     assert_int_equal(run.dones, 0);
 }
@@ -411,7 +418,7 @@ static void a_proxy_of_the_environment_is_not_used(void **state)
     snprintf(url, sizeof(url), "http://127.0.0.1:%d", proxy.port);
     setenv("http_proxy", url, 1);
     setenv("all_proxy", url, 1);
-    run_whole(&run, &server, 5000);
+    run_whole(&run, &server, PATIENCE_MS);
     unsetenv("http_proxy");
     unsetenv("all_proxy");
     server_stop(&server);
@@ -429,19 +436,20 @@ static void many_run_at_once_and_none_waits_for_another(void **state)
     char url[64];
     server_start(&slow, SCRIPT_SILENT, NULL);
     server_start(&fast, SCRIPT_ANSWER, OK_TEXT);
-    int64_t start_ms = now_ms();
     run_init(&runs[0]);
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/", slow.port);
-    assert_int_equal(run_start(&runs[0], url, 2500), 0);
+    assert_int_equal(run_start(&runs[0], url, PATIENCE_MS), 0);
     for (int i = 1; i < 5; i++) {
-        run_whole(&runs[i], &fast, 5000);
+        run_whole(&runs[i], &fast, PATIENCE_MS);
         assert_int_equal(runs[i].result.end, EXCHANGE_ANSWERED);
         run_forget(&runs[i]);
     }
-    assert_true(now_ms() - start_ms < 2500);
+    pthread_mutex_lock(&runs[0].mutex);
+    assert_int_equal(runs[0].dones, 0);
+    pthread_mutex_unlock(&runs[0].mutex);
+    server_stop(&slow); /* which ends the slow one */
     run_end(&runs[0]);
     assert_int_equal(runs[0].result.end, EXCHANGE_UNKNOWN);
-    server_stop(&slow);
     server_stop(&fast);
 }
 
