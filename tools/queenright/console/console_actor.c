@@ -4,7 +4,7 @@
  * Takes: lines (from console_say), answers to its own questions.
  * Sends: token_status to the keeper, swarm_status and swarm_down to the swarm; agent_ask to agents
  * in a practice swarm, agent_info in any other.
- * Owns: what is on the terminal.
+ * Owns: what is on the terminal, and in the view who the agents are and where.
  * Rules: (1) it shows only what it was told by message; (2) without a terminal and without practice
  * it asks nothing and costs nothing.
  *
@@ -35,8 +35,6 @@ struct console_state {
     struct console_options options;
     struct console_totals *totals;
     struct console_view *view;
-    char agents[CONSOLE_AGENTS_MAX][64];
-    size_t agent_count;
     char swarm[64];
     unsigned open, round;
     unsigned asked; /* agents that have not yet said how they are */
@@ -118,8 +116,9 @@ static void look_at_processes(struct console_state *state, struct context *conte
 static void start_round(struct console_state *state, struct context *context)
 {
     size_t n = sizeof(questions) / sizeof(questions[0]);
+    const char *agent;
 
-    for (size_t i = 0; i < state->agent_count; i++) {
+    for (size_t i = 0; (agent = console_view_agent(state->view, i)); i++) {
         const char *text = questions[(state->round + i) % n];
         struct agent_ask ask = {.text = proto_text(text), .from = proto_text("user")};
         struct request_options options = {
@@ -129,10 +128,10 @@ static void start_round(struct console_state *state, struct context *context)
 
         if (!message)
             continue;
-        console_view_ask(state->view, state->agents[i], text);
+        console_view_ask(state->view, agent, text);
         state->totals->asked++;
         state->open++;
-        context_request(context, context_lookup(context, state->agents[i]), message, &options);
+        context_request(context, context_lookup(context, agent), message, &options);
     }
     state->round++;
 }
@@ -151,9 +150,7 @@ static int agent_ended(struct console_state *state, struct context *context)
 
 static const char *agent_of_tag(const struct console_state *state, uint64_t tag)
 {
-    return tag >= TAG_AGENT && tag - TAG_AGENT < state->agent_count
-               ? state->agents[tag - TAG_AGENT]
-               : NULL;
+    return tag >= TAG_AGENT ? console_view_agent(state->view, tag - TAG_AGENT) : NULL;
 }
 
 static int on_agent_delta(struct console_state *state, struct context *context,
@@ -342,9 +339,6 @@ static int console_start(void *memory, struct context *context, const void *argu
     state->options = config->options;
     state->totals = config->totals;
     snprintf(state->swarm, sizeof(state->swarm), "%s", config->options.config->swarm);
-    for (size_t i = 0; i < config->options.config->agent_count && i < CONSOLE_AGENTS_MAX; i++)
-        snprintf(state->agents[state->agent_count++], 64, "%s",
-                 config->options.config->agents[i].id);
     state->view = console_view_new(&state->options);
     if (!state->view)
         return -ENOMEM;

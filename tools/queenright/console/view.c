@@ -69,6 +69,11 @@ void console_view_event(struct console_view *view, const char *line)
     screen_event(view->screen, line);
 }
 
+const char *console_view_agent(const struct console_view *view, size_t i)
+{
+    return i < view->agent_count ? view->agents[i].id : NULL;
+}
+
 static struct agent_seen *find_agent(struct console_view *view, const char *id)
 {
     for (size_t i = 0; i < view->agent_count; i++)

@@ -16,6 +16,10 @@ struct console_rotation {
 struct console_view *console_view_new(const struct console_options *options);
 void console_view_free(struct console_view *view); /* NULL is allowed; leaves the screen tidy */
 
+/* The i-th agent that is known; NULL: there are no more. Those of a practice swarm stay as they
+ * are. */
+const char *console_view_agent(const struct console_view *view, size_t i);
+
 void console_view_event(struct console_view *view, const char *line);
 void console_view_ask(struct console_view *view, const char *agent, const char *text);
 void console_view_delta(struct console_view *view, const char *agent, struct proto_text text);
