@@ -5,7 +5,27 @@
 
 #include "runtime/message.h"
 
-/* Offsets, as docs/wire.md has them. */
+/* The layouts, as docs/wire.md has them. X(offset, bytes, field): a number, little-endian, and the
+ * member of struct frame_message or frame_hello that it is. */
+#define MESSAGE_NUMBERS(X)                                                                         \
+    X(0, 4, type)                                                                                  \
+    X(4, 2, flags)                                                                                 \
+    X(6, 2, status)                                                                                \
+    X(8, 8, request)                                                                               \
+    X(16, 8, trace)                                                                                \
+    X(24, 4, deadline_ms)                                                                          \
+    X(28, 4, part)                                                                                 \
+    X(32, 4, size)                                                                                 \
+    X(36, 4, retry_after_ms)                                                                       \
+    X(40, 1, to_size)                                                                              \
+    X(41, 1, from_size)
+#define HELLO_NUMBERS(X)                                                                           \
+    X(16, 1, peer_kind)                                                                            \
+    X(20, 4, pid)                                                                                  \
+    X(24, 8, incarnation)                                                                          \
+    X(32, 4, body_max)
+
+/* The rest. */
 enum {
     AT_MAGIC = 0,
     AT_VERSION = 4,
@@ -13,11 +33,7 @@ enum {
     AT_COUNT = 6,
     AT_SEQUENCE = 8,
 
-    AT_HELLO_PEER_KIND = 16,
-    AT_HELLO_RESERVED = 17, /* 3 bytes */
-    AT_HELLO_PID = 20,
-    AT_HELLO_INCARNATION = 24,
-    AT_HELLO_BODY_MAX = 32,
+    AT_HELLO_RESERVED = 17,   /* 3 bytes */
     AT_HELLO_RESERVED_2 = 36, /* 4 bytes */
     AT_HELLO_NAME = 40,
     AT_HELLO_PROGRAM = 104,
@@ -26,18 +42,7 @@ enum {
     AT_REASON_RESERVED = 18, /* 2 bytes */
     AT_REASON_TEXT = 20,
 
-    AT_TYPE = 0,
-    AT_FLAGS = 4,
-    AT_STATUS = 6,
-    AT_REQUEST = 8,
-    AT_TRACE = 16,
-    AT_DEADLINE = 24,
-    AT_PART = 28,
-    AT_SIZE = 32,
-    AT_RETRY_AFTER = 36,
-    AT_TO_SIZE = 40,
-    AT_FROM_SIZE = 41,
-    AT_RESERVED = 42, /* 2 bytes */
+    AT_MESSAGE_RESERVED = 42, /* 2 bytes */
 };
 
 static const uint8_t magic[4] = {'Q', 'R', 'L', 'K'};
@@ -62,6 +67,10 @@ static void put(uint8_t *at, size_t bytes, uint64_t value)
     for (size_t i = 0; i < bytes; i++, value >>= 8)
         at[i] = (uint8_t)value;
 }
+
+/* One field of a list, between the bytes `at` and the struct `ret` or `from`. */
+#define GET(offset, bytes, field) ret->field = (__typeof__(ret->field))get(at + (offset), bytes);
+#define PUT(offset, bytes, field) put(at + (offset), bytes, from->field);
 
 static bool is_zero(const uint8_t *at, size_t size)
 {
@@ -174,26 +183,13 @@ static enum frame_fault check_message(const struct frame_message *message, uint6
 }
 
 /* Reads the header at `at`; whether names and body are inside the frame is not yet known. */
-static void read_message(const uint8_t *at, struct frame_message *ret_message)
+static void read_message(const uint8_t *at, struct frame_message *ret)
 {
-    uint8_t to_size = at[AT_TO_SIZE], from_size = at[AT_FROM_SIZE];
     const uint8_t *names = at + FRAME_MESSAGE_SIZE;
-    *ret_message = (struct frame_message){
-        .type = (uint32_t)get(at + AT_TYPE, 4),
-        .flags = (uint16_t)get(at + AT_FLAGS, 2),
-        .status = (uint16_t)get(at + AT_STATUS, 2),
-        .request = get(at + AT_REQUEST, 8),
-        .trace = get(at + AT_TRACE, 8),
-        .deadline_ms = (uint32_t)get(at + AT_DEADLINE, 4),
-        .part = (uint32_t)get(at + AT_PART, 4),
-        .size = (uint32_t)get(at + AT_SIZE, 4),
-        .retry_after_ms = (uint32_t)get(at + AT_RETRY_AFTER, 4),
-        .to_size = to_size,
-        .from_size = from_size,
-        .to = (const char *)names,
-        .from = (const char *)names + to_size,
-        .body = names + to_size + from_size,
-    };
+    MESSAGE_NUMBERS(GET)
+    ret->to = (const char *)names;
+    ret->from = ret->to + ret->to_size;
+    ret->body = names + ret->to_size + ret->from_size;
 }
 
 static size_t body_size(const struct frame_message *message)
@@ -218,7 +214,7 @@ static enum frame_fault check_batch(const struct frame_reader *reader, size_t bo
         struct frame_message message;
         read_message(at, &message);
         enum frame_fault fault =
-            check_message(&message, get(at + AT_RESERVED, 2),
+            check_message(&message, get(at + AT_MESSAGE_RESERVED, 2),
                           reader->size - offset - FRAME_MESSAGE_SIZE, body_max);
         if (fault != FRAME_FAULT_NONE)
             return fault;
@@ -272,23 +268,18 @@ bool frame_next(struct frame_reader *reader, struct frame_message *ret_message)
     return true;
 }
 
-void frame_get_hello(const struct frame_reader *reader, struct frame_hello *ret_hello)
+void frame_get_hello(const struct frame_reader *reader, struct frame_hello *ret)
 {
     const uint8_t *at = reader->bytes;
-    *ret_hello = (struct frame_hello){
-        .peer_kind = at[AT_HELLO_PEER_KIND],
-        .pid = (uint32_t)get(at + AT_HELLO_PID, 4),
-        .incarnation = get(at + AT_HELLO_INCARNATION, 8),
-        .body_max = (uint32_t)get(at + AT_HELLO_BODY_MAX, 4),
-    };
-    memcpy(ret_hello->name, at + AT_HELLO_NAME, sizeof ret_hello->name);
-    memcpy(ret_hello->program, at + AT_HELLO_PROGRAM, sizeof ret_hello->program);
+    HELLO_NUMBERS(GET)
+    memcpy(ret->name, at + AT_HELLO_NAME, sizeof ret->name);
+    memcpy(ret->program, at + AT_HELLO_PROGRAM, sizeof ret->program);
 }
 
-void frame_get_reason(const struct frame_reader *reader, struct frame_reason *ret_reason)
+void frame_get_reason(const struct frame_reader *reader, struct frame_reason *ret)
 {
-    ret_reason->status = (uint16_t)get(reader->bytes + AT_REASON_STATUS, 2);
-    memcpy(ret_reason->text, reader->bytes + AT_REASON_TEXT, sizeof ret_reason->text);
+    ret->status = (uint16_t)get(reader->bytes + AT_REASON_STATUS, 2);
+    memcpy(ret->text, reader->bytes + AT_REASON_TEXT, sizeof ret->text);
 }
 
 /* ---- writing ---------------------------------------------------------------------------- */
@@ -309,24 +300,15 @@ static uint8_t *put_bytes(uint8_t *at, const void *bytes, size_t size)
     return at + size;
 }
 
-size_t frame_append(uint8_t *ret_bytes, const struct frame_message *message)
+size_t frame_append(uint8_t *ret_bytes, const struct frame_message *from)
 {
-    put(ret_bytes + AT_TYPE, 4, message->type);
-    put(ret_bytes + AT_FLAGS, 2, message->flags);
-    put(ret_bytes + AT_STATUS, 2, message->status);
-    put(ret_bytes + AT_REQUEST, 8, message->request);
-    put(ret_bytes + AT_TRACE, 8, message->trace);
-    put(ret_bytes + AT_DEADLINE, 4, message->deadline_ms);
-    put(ret_bytes + AT_PART, 4, message->part);
-    put(ret_bytes + AT_SIZE, 4, message->size);
-    put(ret_bytes + AT_RETRY_AFTER, 4, message->retry_after_ms);
-    ret_bytes[AT_TO_SIZE] = message->to_size;
-    ret_bytes[AT_FROM_SIZE] = message->from_size;
-    put(ret_bytes + AT_RESERVED, 2, 0);
-    uint8_t *at = put_bytes(ret_bytes + FRAME_MESSAGE_SIZE, message->to, message->to_size);
-    at = put_bytes(at, message->from, message->from_size);
-    at = put_bytes(at, message->body, body_size(message));
-    return (size_t)(at - ret_bytes);
+    uint8_t *at = ret_bytes, *end = at + FRAME_MESSAGE_SIZE;
+    MESSAGE_NUMBERS(PUT)
+    put(at + AT_MESSAGE_RESERVED, 2, 0);
+    end = put_bytes(end, from->to, from->to_size);
+    end = put_bytes(end, from->from, from->from_size);
+    end = put_bytes(end, from->body, body_size(from));
+    return (size_t)(end - at);
 }
 
 void frame_finish(uint8_t *ret_bytes, uint16_t count, uint64_t sequence)
@@ -342,16 +324,14 @@ static void put_text(uint8_t *at, size_t size, const char *text)
 }
 
 void frame_put_hello(uint8_t ret_bytes[FRAME_HANDSHAKE_SIZE], enum frame_kind kind,
-                     const struct frame_hello *hello)
+                     const struct frame_hello *from)
 {
-    memset(ret_bytes, 0, FRAME_HANDSHAKE_SIZE);
-    put_header(ret_bytes, kind, 0, 0);
-    ret_bytes[AT_HELLO_PEER_KIND] = hello->peer_kind;
-    put(ret_bytes + AT_HELLO_PID, 4, hello->pid);
-    put(ret_bytes + AT_HELLO_INCARNATION, 8, hello->incarnation);
-    put(ret_bytes + AT_HELLO_BODY_MAX, 4, hello->body_max);
-    put_text(ret_bytes + AT_HELLO_NAME, FRAME_NAME_MAX + 1, hello->name);
-    put_text(ret_bytes + AT_HELLO_PROGRAM, FRAME_PROGRAM_MAX + 1, hello->program);
+    uint8_t *at = ret_bytes;
+    memset(at, 0, FRAME_HANDSHAKE_SIZE);
+    put_header(at, kind, 0, 0);
+    HELLO_NUMBERS(PUT)
+    put_text(at + AT_HELLO_NAME, FRAME_NAME_MAX + 1, from->name);
+    put_text(at + AT_HELLO_PROGRAM, FRAME_PROGRAM_MAX + 1, from->program);
 }
 
 void frame_put_reason(uint8_t ret_bytes[FRAME_HANDSHAKE_SIZE], enum frame_kind kind,

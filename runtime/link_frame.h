@@ -109,18 +109,18 @@ enum frame_fault frame_open(struct frame_reader *reader, const void *bytes, size
 /* The next message of a batch; false at its end. */
 bool frame_next(struct frame_reader *reader, struct frame_message *ret_message);
 /* Of a hello or welcome that frame_open took. */
-void frame_get_hello(const struct frame_reader *reader, struct frame_hello *ret_hello);
+void frame_get_hello(const struct frame_reader *reader, struct frame_hello *ret);
 /* Of a refused or bye that frame_open took. */
-void frame_get_reason(const struct frame_reader *reader, struct frame_reason *ret_reason);
+void frame_get_reason(const struct frame_reader *reader, struct frame_reason *ret);
 
 /* Bytes that a message takes in a batch. */
 size_t frame_message_size(const struct frame_message *message);
 /* A batch is frame_begin, then frame_append at the returned ends, then frame_finish. Buffers are
  * the caller's, large enough. */
-size_t frame_append(uint8_t *ret_bytes, const struct frame_message *message);
+size_t frame_append(uint8_t *ret_bytes, const struct frame_message *from);
 void frame_finish(uint8_t *ret_bytes, uint16_t count, uint64_t sequence);
 void frame_put_hello(uint8_t ret_bytes[FRAME_HANDSHAKE_SIZE], enum frame_kind kind,
-                     const struct frame_hello *hello);
+                     const struct frame_hello *from);
 void frame_put_reason(uint8_t ret_bytes[FRAME_HANDSHAKE_SIZE], enum frame_kind kind,
                       unsigned status, const char *text);
 
