@@ -158,6 +158,8 @@ const char *sim_fault_name(enum sim_fault fault);
 void machine_init(struct machine *machine, struct sim *sim);
 void machine_reboot(struct machine *machine);
 bool machine_asleep(const struct machine *machine);
+/* Its wall clock is set forward by so much, or back. */
+void machine_set(struct machine *machine, int64_t by_ms);
 /* When to look again: somebody may wake it. */
 uint64_t machine_wakes(const struct machine *machine);
 
@@ -335,6 +337,7 @@ struct sim {
     bool idle[NODES_MAX + 1]; /* a runtime that had nothing to do has nothing until an event */
 
     struct machine machines[NODES_MAX]; /* the keeper is on the first */
+    int64_t wall_lowest_ms, wall_highest_ms; /* offsets of their clocks, ever */
     struct runtime *keeper;             /* NULL: down */
     unsigned boot;                      /* of the keeper, from 1 */
     bool keeper_dying, draining;

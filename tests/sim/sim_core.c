@@ -186,10 +186,21 @@ void machine_reboot(struct machine *machine)
         machine->boot_id[i] = (uint8_t)sim_draw(machine->sim, 256);
 }
 
+void machine_set(struct machine *machine, int64_t by_ms)
+{
+    struct sim *sim = machine->sim;
+
+    machine->wall_offset_ms += by_ms;
+    if (machine->wall_offset_ms < sim->wall_lowest_ms)
+        sim->wall_lowest_ms = machine->wall_offset_ms;
+    if (machine->wall_offset_ms > sim->wall_highest_ms)
+        sim->wall_highest_ms = machine->wall_offset_ms;
+}
+
 void machine_init(struct machine *machine, struct sim *sim)
 {
     *machine = (struct machine){.clock = {machine_now_ns, machine_wall_ms}, .sim = sim};
-    machine->wall_offset_ms = (int64_t)sim_draw(sim, 4000) - 2000;
+    machine_set(machine, (int64_t)sim_draw(sim, 4000) - 2000);
     machine_reboot(machine);
 }
 

@@ -55,7 +55,7 @@ static void jump(struct sim *sim)
     struct machine *machine = &sim->machines[sim_draw(sim, sim->node_count)];
     int64_t most_ms = sim_draw(sim, 2) != 0 ? 60000 : 2 * 3600000;
 
-    machine->wall_offset_ms += (int64_t)sim_draw(sim, (uint64_t)(2 * most_ms)) - most_ms;
+    machine_set(machine, (int64_t)sim_draw(sim, (uint64_t)(2 * most_ms)) - most_ms);
     for (unsigned i = 0; i < sim->node_count; i++)
         sim->machines[i].jumped = true; /* what they told each other counts, too */
 }
