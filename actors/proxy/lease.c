@@ -68,7 +68,8 @@ bool lease_serves(const struct lease *lease, uint64_t min_valid_ms, uint64_t now
 {
     uint64_t left_ns;
 
-    if (lease->body == NULL || !lease->has_access || lease->stale)
+    if (lease->body == NULL || !lease->has_access || lease->stale ||
+        lease->generation < lease->generation_seen)
         return false;
     if (lease->expires_ns == 0)
         return true;

@@ -28,6 +28,7 @@ struct lease_waiter {
 
 struct lease {
     char name[LEASE_NAME_MAX]; /* as asked for: an id or an alias */
+    char profile[LEASE_NAME_MAX]; /* the id, once the keeper has said it */
     uint8_t *body;             /* the grant, packed as it came; NULL: none */
     uint32_t size;
     bool has_access;
@@ -36,7 +37,7 @@ struct lease {
     uint64_t margin_ns;   /* this close to its end it is not handed out */
     uint64_t renew_ns;    /* 0: never */
     uint64_t cooling_ns;  /* until then the whole account cools; 0: not */
-    uint64_t generation_seen;
+    uint64_t generation_seen; /* under any name of the profile */
     bool stale;   /* somebody met a 401 with it: ask upstream */
     bool verdict; /* what is asked upstream was sent after the last 401: its answer ends stale */
     bool used;  /* since the last push: worth watching */

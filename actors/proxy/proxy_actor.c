@@ -6,10 +6,12 @@
  * Sends:  to the keeper: what upstream.h says; swarm_join when the keeper is met.
  * Owns:   the leases.
  * Rules:  a grant of an older generation than one seen here is never handed on; so that all are
- *         seen, every token reaches its asker through the lease. While the keeper is
- *         away what is still valid is served, and who needs more waits a while for its return. A
- *         profile that nobody asked for since the last push is not watched, so that an idle one is
- *         not refreshed for nothing. */
+ *         seen, every token reaches its asker through the lease, and what was seen under one name
+ *         of a profile counts under all. A keeper that is met is told first what was seen, of idle
+ *         profiles too, and asked for tokens then: its store may be an old backup, which must not
+ *         be spent. While the keeper is away what is still valid is served, and who needs more
+ *         waits a while for its return. A profile that nobody asked for since the last push is not
+ *         watched, so that an idle one is not refreshed for nothing. */
 #include "proxy/proxy.h"
 
 #include <errno.h>
@@ -133,12 +135,53 @@ static void settle(struct proxy_state *state, struct lease *lease, struct contex
     serve(lease, context);
     if (lease->away_ns != 0)
         return;
+    if (lease->used && lease->generation_seen != 0)
+        upstream_watch(state, lease, context);
     if (lease->waiter_count > 0 ||
         (lease->used && lease->renew_ns != 0 && lease->renew_ns < now &&
          now - lease->asked_ns > RENEW_EVERY_MS * MS_NS))
         upstream_get(state, lease, context);
-    if (lease->used && lease->body != NULL)
-        upstream_watch(state, lease, context);
+}
+
+/* Says to a keeper that is met what was seen. One that is idle is told so by a watch that is
+ * answered at once, and so keeps nothing in use. */
+static void tell_seen(struct proxy_state *state, struct lease *lease, struct context *context)
+{
+    lease->away_ns = 0;
+    if (lease->generation_seen == 0)
+        return;
+    if (!lease->used)
+        lease->version = 0;
+    upstream_watch(state, lease, context);
+}
+
+/* What was seen under one name of a profile was seen under all. */
+static void share_seen(struct proxy_state *state, const char *profile)
+{
+    uint64_t seen = 0;
+
+    for (size_t i = 0; i < state->lease_count; i++)
+        if (strcmp(state->leases[i]->profile, profile) == 0 &&
+            state->leases[i]->generation_seen > seen)
+            seen = state->leases[i]->generation_seen;
+    for (size_t i = 0; i < state->lease_count; i++)
+        if (strcmp(state->leases[i]->profile, profile) == 0)
+            state->leases[i]->generation_seen = seen;
+}
+
+static bool take_grant(struct proxy_state *state, struct lease *lease, struct context *context,
+                       const struct token_grant *grant)
+{
+    const struct message *message = context_message(context);
+    bool taken;
+
+    if (!proto_text_copy(grant->profile, lease->profile, sizeof(lease->profile)))
+        return false;
+    share_seen(state, lease->profile);
+    taken = lease_put(lease, grant, message->body, message->size, context_now_ns(context),
+                      context_wall_ms(context));
+    share_seen(state, lease->profile);
+    return taken;
 }
 
 /* ---- requests ------------------------------------------------------------------------------- */
@@ -248,11 +291,9 @@ static void on_got(struct proxy_state *state, struct lease *lease, struct contex
 static int on_token_grant(struct proxy_state *state, struct context *context,
                           const struct token_grant *grant)
 {
-    const struct message *message = context_message(context);
     uint64_t tag = context_tag(context);
     struct lease *lease = state->leases[tag >> 1];
-    bool taken = lease_put(lease, grant, message->body, message->size, context_now_ns(context),
-                           context_wall_ms(context));
+    bool taken = take_grant(state, lease, context, grant);
 
     lease->away_ns = 0;
     if ((tag & 1) == UPSTREAM_GET) {
@@ -384,10 +425,9 @@ static int proxy_on_timer(void *state_, struct context *context, uint64_t tag)
     }
     lease = state->leases[tag >> 1];
     lease->timing = false;
+    lease->away_ns = 0; /* who asks, now or later, finds out */
     if (lease->waiter_count > 0)
-        upstream_get(state, lease, context);
-    else
-        lease->away_ns = 0; /* the next one who asks finds out */
+        settle(state, lease, context);
     return 0;
 }
 
@@ -401,10 +441,10 @@ static int proxy_on_link(void *state_, struct context *context, const char *peer
     if (!up)
         return 0;
     join(state, context);
-    for (size_t i = 0; i < state->lease_count; i++) {
-        state->leases[i]->away_ns = 0;
+    for (size_t i = 0; i < state->lease_count; i++)
+        tell_seen(state, state->leases[i], context);
+    for (size_t i = 0; i < state->lease_count; i++)
         settle(state, state->leases[i], context);
-    }
     return 0;
 }
 

@@ -102,7 +102,9 @@ void upstream_get(struct proxy_state *state, struct lease *lease, struct context
 
 void upstream_watch(struct proxy_state *state, struct lease *lease, struct context *context)
 {
-    struct token_watch watch = {.profile = proto_text(lease->name), .version = lease->version,
+    /* By its id: an old backup of the keeper's store may not know the other names. */
+    const char *name = lease->profile[0] != '\0' ? lease->profile : lease->name;
+    struct token_watch watch = {.profile = proto_text(name), .version = lease->version,
                                 .who = proto_text(state->node),
                                 .generation_seen = lease->generation_seen};
 

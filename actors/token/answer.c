@@ -170,6 +170,43 @@ static int64_t read_expiry(const struct provider_rule *rule, const json_t *root,
     return in_ms != 0 ? in_ms : at_ms != 0 ? at_ms : jwt_ms;
 }
 
+/* What the provider's clock said when it answered, as its tokens tell; 0: they do not. */
+static int64_t issued_at_ms(const struct secret *token)
+{
+    json_t *claims = claims_of(token);
+    int64_t issued_ms = 0;
+    json_time_ms(json_object_get(claims, "iat"), &issued_ms);
+    json_decref(claims);
+    return issued_ms;
+}
+
+/* A token that is spent before its time is lost, and the time is told by the provider's clock: put
+ * on ours, or a machine whose clock is some minutes ahead would lose the login. Not beyond the end
+ * of the access token, should the time of issue be an old one. */
+static void read_earliest(const json_t *root, struct token_answer *answer, int64_t now_ms)
+{
+    int64_t told_ms = 0, issued_ms = issued_at_ms(answer->id_token), end_ms;
+    if (!json_time_ms(json_object_get(root, "earliest_refresh_at"), &told_ms)) {
+        return;
+    }
+    answer->earliest_refresh_at_ms = told_ms;
+    if (issued_ms == 0) {
+        issued_ms = issued_at_ms(answer->access);
+    }
+    if (issued_ms == 0) {
+        return;
+    }
+    end_ms = answer->expires_at_ms != 0 ? answer->expires_at_ms : INT64_MAX;
+    if (told_ms > end_ms) {
+        end_ms = told_ms;
+    }
+    told_ms += now_ms - issued_ms;
+    if (told_ms < 1) {
+        told_ms = 1;
+    }
+    answer->earliest_refresh_at_ms = told_ms < end_ms ? told_ms : end_ms;
+}
+
 static void read_account(const struct provider_rule *rule, struct token_answer *answer)
 {
     if (rule->account_claim[0] != '\0' &&
@@ -191,7 +228,7 @@ static bool read_tokens(const struct provider_rule *rule, const json_t *root,
         return false;
     }
     answer->expires_at_ms = answer->access == NULL ? 0 : read_expiry(rule, root, answer, now_ms);
-    json_time_ms(json_object_get(root, "earliest_refresh_at"), &answer->earliest_refresh_at_ms);
+    read_earliest(root, answer, now_ms);
     const json_t *life = json_object_get(root, "refresh_token_expires_in");
     if (life == NULL) {
         life = json_object_get(root, "refresh_expires_in");

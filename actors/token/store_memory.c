@@ -105,6 +105,49 @@ void memory_disk_free(struct memory_disk *disk)
     free(disk);
 }
 
+static struct attempt *attempts_copy(const struct attempt *from)
+{
+    struct attempt *first = NULL, **last = &first;
+    for (; from != NULL; from = from->next) {
+        struct attempt *attempt = malloc(sizeof(*attempt));
+        if (attempt == NULL) {
+            abort();
+        }
+        *attempt = *from;
+        attempt->next = NULL;
+        attempt->answer.body = secret_copy(from->answer.body);
+        *last = attempt;
+        last = &attempt->next;
+    }
+    return first;
+}
+
+struct memory_disk *memory_disk_copy(const struct memory_disk *disk)
+{
+    struct memory_disk *copy = memory_disk_new();
+    struct slot **last;
+    if (copy == NULL) {
+        abort();
+    }
+    copy->made = disk->made;
+    copy->copied = disk->copied;
+    memcpy(copy->digest_key, disk->digest_key, sizeof(copy->digest_key));
+    last = &copy->slots;
+    for (const struct slot *from = disk->slots; from != NULL; from = from->next) {
+        struct slot *slot = malloc(sizeof(*slot));
+        if (slot == NULL || credential_copy(&from->credential, &slot->credential) < 0) {
+            abort();
+        }
+        memcpy(slot->profile, from->profile, sizeof(slot->profile));
+        slot->has_record = from->has_record;
+        slot->attempts = attempts_copy(from->attempts);
+        slot->next = NULL;
+        *last = slot;
+        last = &slot->next;
+    }
+    return copy;
+}
+
 void memory_disk_fail(struct memory_disk *disk, unsigned at, int error, bool for_ever)
 {
     disk->fail_at = at == 0 ? 0 : disk->calls + at;

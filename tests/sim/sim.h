@@ -43,7 +43,10 @@
 #define TOKENS_MAX 2048 /* refresh tokens, and access tokens, of one login */
 #define REQUESTS_MAX 64 /* token requests at once */
 #define ORDERS_MAX 64
+#define WIRE_GETS_MAX 64 /* proxies ask one at a time for each profile */
 #define CANARY "canary"
+#define SIM_EPOCH_S 1800000000ull /* Unix time at true time 0 */
+#define AGENT_DEADLINE_NS (10 * MINUTE_NS)
 #define DRAIN_NS (60 * SECOND_NS)   /* a server lets go of a request this long after its end */
 #define TIMEOUT_NS (60 * SECOND_NS) /* of an exchange */
 
@@ -82,7 +85,11 @@
     X(STALE_IMPORT, "stale_import")                                                                \
     X(ALIAS_IMPORT, "alias_import")                                                                \
     X(FORCE, "force")                                                                              \
-    X(CANCEL, "cancel")
+    X(CANCEL, "cancel")                                                                            \
+    X(BACKUP, "backup")               /* an old store is put back; nodes have seen newer ones */   \
+    X(BACKUP_ALONE, "backup_alone")   /* so, and nobody has */                                     \
+    X(MOVED, "moved")                 /* the store is copied elsewhere, and goes on there */       \
+    X(TWIN, "twin")                   /* so, and a keeper runs on each */
 
 enum sim_fault {
 #define X(name, text) SIM_##name,
@@ -94,7 +101,9 @@ enum sim_fault {
 /* What happened, besides faults. */
 #define SIM_COUNTS(X)                                                                              \
     X(requests) X(grants) X(refusals) X(served) X(unauthorised) X(spends) X(refreshes) X(resends)  \
-    X(overlaps) X(lost) X(relogins) X(boots) X(failed_saves)
+    X(overlaps) X(lost) X(relogins) X(boots) X(failed_saves) X(unsaved) X(adoptions)               \
+    X(restored_seen) X(twin_answers) X(not_before) X(agents_1) X(agents_64) X(nodes_1) X(nodes_3)  \
+    X(profiles_1) X(profiles_4) X(rule_none) X(rule_grace) X(rule_two_phase) X(rule_strict)
 
 /* What a run of histories adds up to: numbers only, for they are added up. */
 struct sim_totals {
@@ -172,10 +181,13 @@ struct refresh_token {
     uint64_t used_ns;     /* first */
     bool confirmed;       /* two-phase: it, or its access token, was used */
     bool durable;         /* our store has it, or a sealed answer with it */
+    bool saved;           /* so, or it had */
+    bool restored;        /* an old backup has brought it back */
     unsigned in_memory;   /* the boot of the keeper that received it whole; 0: none */
     bool ended;           /* the server said a terminal code for it */
     bool in_doubt;        /* sent, no definite answer came */
     bool save_failed;     /* the store refused to take it */
+    uint64_t earliest_ns; /* spent before, it is lost; 0: any time */
 };
 
 struct access_token {
@@ -185,7 +197,7 @@ struct access_token {
     bool met_401;
 };
 
-enum end_cause { ALIVE, ENDED_BY_PERSON, ENDED_BY_DUPLICATE, ENDED_BY_REUSE };
+enum end_cause { ALIVE, ENDED_BY_PERSON, ENDED_BY_DUPLICATE, ENDED_BY_REUSE, ENDED_BY_HASTE };
 
 struct login {
     unsigned number;
@@ -199,7 +211,20 @@ struct login {
     unsigned import; /* refresh token a person has and wants imported; 0: none */
     bool needs_login; /* the keeper says */
     bool aliased;
+    unsigned restored_family; /* an old backup of it was put back; 0: never */
     uint64_t refusing_until_ns; /* the model side refuses all tokens */
+
+    /* What the keeper has been told of it, and has got for it. */
+    unsigned at_hand;    /* access token that it hands out; 0: not known */
+    bool rejected;       /* somebody has told of a 401 since */
+    unsigned quotas;     /* told, ever */
+    uint64_t cooling_until_ns; /* the whole account, as the keeper has confirmed */
+    uint64_t forced_ns, scoped_ns; /* the last demands: forced, with a wanted life */
+    uint64_t refreshed_ns; /* the last success; 0: none by this keeper */
+    uint64_t unsaved_ns;   /* n+1 is in memory only, since; 0: is not */
+    uint64_t unsaved_generation, tried_ns;
+    bool alarmed;          /* since then */
+    uint64_t adopted_generation; /* up to which a person said to go on */
     uint64_t recent_ns[32]; /* when token requests arrived */
     unsigned recent;
 };
@@ -266,12 +291,37 @@ struct store_port *sim_store_new(struct sim *sim);
 void store_each(struct sim *sim, void *arg,
                 void (*each)(struct sim *sim, void *arg, struct stored *stored));
 
+/* ---- sim_backup.c, sim_twin.c: no keeper runs on the store ---------------------------------- */
+
+void backup_take(struct sim *sim); /* at any time */
+void backup_put_back(struct sim *sim);
+void backup_move(struct sim *sim);
+void twin_boot(struct sim *sim); /* beside the keeper */
+void twin_end(struct sim *sim);
+
+/* ---- sim_wire.c ----------------------------------------------------------------------------- */
+
+struct wire_get {
+    struct login *login; /* NULL: none */
+    uint64_t request;
+    unsigned node;
+    bool must_not_wait;
+    uint64_t cools_until_ns; /* of a quota that is told; 0: a token is asked for */
+};
+
+void wire_sent(struct sim *sim, unsigned node, bool to_keeper, const struct message *message);
+void wire_delivered(struct sim *sim, unsigned node, bool to_keeper, const struct message *message);
+void wire_closed(struct sim *sim, unsigned node);
+/* The keeper has its end, whatever it is. */
+void wire_exchange_ends(struct sim *sim, const struct login *login);
+
 /* ---- sim_link.c ----------------------------------------------------------------------------- */
 
 struct packet;
 
 struct link {
     bool up;
+    uint64_t up_ns; /* since */
     unsigned epoch;
     struct packet *first[2], **last[2]; /* 0: to the keeper, 1: to the node */
     uint64_t last_due_ns[2];
@@ -314,6 +364,9 @@ struct node {
     struct machine *machine;
     char name[16], config[32];
     unsigned boots;
+    uint64_t seen[LOGINS_MAX]; /* highest generation of each login that it handed out */
+    uint64_t told[LOGINS_MAX]; /* and that it could have told the keeper over this link */
+    uint64_t told_ns;          /* when it last spoke to it */
 };
 
 enum sim_part { PART_SETUP, PART_CHAOS, PART_CALM, PART_STEADY };
@@ -334,7 +387,7 @@ struct sim {
     char failure[512];
     enum sim_part part;
     uint64_t part_ns; /* when it began */
-    bool idle[NODES_MAX + 1]; /* a runtime that had nothing to do has nothing until an event */
+    bool idle[NODES_MAX + 2]; /* a runtime that had nothing to do has nothing until an event */
 
     struct machine machines[NODES_MAX]; /* the keeper is on the first */
     int64_t wall_lowest_ms, wall_highest_ms; /* offsets of their clocks, ever */
@@ -346,11 +399,21 @@ struct sim {
     struct sim_store *store; /* of this boot */
     struct exchange_port *exchange;
     struct memory_disk *disk;
+    struct memory_disk *backup; /* NULL: none was made */
+    unsigned restored_boot;     /* of the keeper: the first on a backup that was put back */
+    bool copied;                /* the disk shows that it is a copy, and nobody has adopted it */
     struct store_port *reader;
     bool disk_changed;
     uint64_t full_until_ns, read_only_until_ns;
     bool adopt; /* somebody was told that the store looks like a copy */
 
+    struct twin *twin; /* NULL: none */
+    struct runtime *twin_runtime;
+    struct machine *twin_machine;
+    uint64_t twin_until_ns;
+
+    struct wire_get gets[WIRE_GETS_MAX];
+    unsigned printed;
     struct node nodes[NODES_MAX];
     struct proxy_config proxies[NODES_MAX];
     struct link links[NODES_MAX];
@@ -364,11 +427,14 @@ struct sim {
     struct request requests[REQUESTS_MAX];
     uint64_t request_id;
     unsigned life_s; /* of access tokens */
+    unsigned not_before[PROVIDERS_MAX]; /* permille of it; 0: refreshed at any time */
 };
 
 /* Runs one history. False: a check failed, see failure. */
 bool sim_history(const struct sim_options *options, struct sim_totals *totals,
                  uint64_t *ret_digest, char *ret_failure, size_t size);
+/* A runtime without actors, whose log is inspected. */
+struct runtime *sim_runtime(struct sim *sim, const struct machine *machine, const char *name);
 void keeper_boot(struct sim *sim);
 void keeper_kill(struct sim *sim);
 void node_boot(struct sim *sim, unsigned node);
@@ -387,4 +453,7 @@ void check_grant(struct sim *sim, struct agent *agent, const struct token_grant 
 void check_drained(struct sim *sim);
 void check_rate(struct sim *sim, struct login *login);
 void check_answered(struct sim *sim);
+void check_deadlines(struct sim *sim); /* at any time */
+void check_unsaved(struct sim *sim);
+void check_refusal(struct sim *sim, const struct login *login, const struct refusal *refusal);
 bool served_since(const struct sim *sim, uint64_t since_ns);

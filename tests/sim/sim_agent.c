@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ASK_DEADLINE_NS (10 * MINUTE_NS)
 #define TRIES_MAX 3u
 
 enum agent_timer { TIMER_THINK = 1, TIMER_MODEL, TIMER_CANCEL };
@@ -44,7 +43,7 @@ static int ask(struct agent_state *state, struct context *context, struct messag
 {
     struct agent *agent = state->agent;
     struct sim *sim = agent->sim;
-    struct request_options options = {.deadline_ns = context_now_ns(context) + ASK_DEADLINE_NS,
+    struct request_options options = {.deadline_ns = context_now_ns(context) + AGENT_DEADLINE_NS,
                                       .tag = ++agent->tag, .ret_request = &state->request};
 
     agent->pending = true;
@@ -101,23 +100,14 @@ static int on_refusal(struct agent_state *state, struct context *context,
 {
     struct agent *agent = state->agent;
     struct login *login = agent->sim->logins[agent->login];
-    bool ended = false;
-    char code[64];
 
     if (!answered(state, context))
         return 0;
-    sim_inspect(agent->sim, "a refusal", refusal->why.data, refusal->why.size);
-    sim_inspect(agent->sim, "a remedy", refusal->remedy.data, refusal->remedy.size);
-    if (!proto_text_copy(refusal->code, code, sizeof(code)))
-        code[0] = '\0';
-    sim_note(agent->sim, "%s refused %s", agent->name, code);
+    sim_note(agent->sim, "%s refused %.*s", agent->name, (int)refusal->code.size,
+             refusal->code.data);
     agent->sim->totals->refusals++;
-    agent->sim->adopt |= strcmp(code, "copied_store") == 0;
-    for (unsigned i = 1; i <= login->refresh_count; i++)
-        ended |= login->refresh[i].ended;
-    if (strcmp(code, "needs_login") == 0 && !ended)
-        sim_fail(agent->sim, "needs_login: %s was told so of %s, which no server ended",
-                 agent->name, login->name);
+    agent->sim->adopt |= proto_text_equal(refusal->code, "copied_store");
+    check_refusal(agent->sim, login, refusal);
     think(agent, context);
     return 0;
 }

@@ -262,11 +262,25 @@ static void report_rest(const struct campaign *campaign)
         printf(" --seconds %.0f\n", plan->seconds);
 }
 
+/* A campaign without something that it is there to try shows nothing of it. */
+static bool report_count(const struct campaign *campaign, const char *kind, const char *name,
+                         uint64_t count, bool wanted)
+{
+    bool missing = wanted && count == 0 && totals_of(campaign).seeds >= CAMPAIGN_MIN;
+
+    printf("  %s%-*s %llu\n", kind, 24 - (int)strlen(kind), name, (unsigned long long)count);
+    if (missing)
+        printf("%s%s never happened\n", kind, name);
+    return !missing;
+}
+
 bool campaign_report(const struct campaign *campaign)
 {
+    const struct sim_options *options = &campaign->plan->options;
     struct sim_totals totals = totals_of(campaign);
     double seconds = campaign->end_s - campaign->start_s;
-    bool good = true;
+    bool whole = options->without == 0 && options->fault_limit == UINT64_MAX &&
+                 options->agents_max == 0, good = true;
 
     printf("%llu histories in %.1f s: %.1f seeds/s, %u at a time, %llu failed; %llu h virtual, "
            "%llu turns, %llu events\n",
@@ -274,18 +288,12 @@ bool campaign_report(const struct campaign *campaign)
            campaign->plan->jobs, (unsigned long long)campaign->failures,
            (unsigned long long)totals.virtual_s / 3600, (unsigned long long)totals.steps,
            (unsigned long long)totals.events);
-#define X(name) printf("  %-20s %llu\n", #name, (unsigned long long)totals.name);
+#define X(name) good &= report_count(campaign, "", #name, totals.name, whole);
     SIM_COUNTS(X)
 #undef X
-    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
-        printf("  fault %-18s %llu\n", sim_fault_name((enum sim_fault)i),
-               (unsigned long long)totals.faults[i]);
-        if (totals.seeds >= CAMPAIGN_MIN && totals.faults[i] == 0 &&
-            (campaign->plan->options.without >> i & 1) == 0) {
-            printf("fault %s never happened\n", sim_fault_name((enum sim_fault)i));
-            good = false;
-        }
-    }
+    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++)
+        good &= report_count(campaign, "fault ", sim_fault_name((enum sim_fault)i),
+                             totals.faults[i], (options->without >> i & 1) == 0);
     report_rest(campaign);
     return good;
 }

@@ -1,18 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What must hold, and where it is looked at:
  *
- *   at each gate         promise 1: nothing in flight for this token, nobody holds what came of it;
- *                        promise 3: the intent is on the disk; promise 6: where a resend may end
- *                        the family, nothing is left to lose
- *   at each disk change  a token that was exchanged is not the newest on the disk without a word:
- *                        there is an intent, an answer, or a mark that says why
- *   at each mark         needs login follows a terminal code of the server, whose cause is a
- *                        person, the network, or an answer that was lost under a rule without a
- *                        way back
- *   at each grant        promise 3: its refresh token is on the disk (or the disk refused it);
- *                        generations never fall; it is the right login's
- *   at each exchange     not more of them than backoff allows: no loop
- *   at the end           service is back, nobody waits, nobody was answered twice
+ *   promise 1   at each gate: nothing in flight for this token, nobody holds what came of it
+ *               (check_alone, check_not_held); not from a copy that nobody adopted, and not while a
+ *               node that is heard has seen a later generation (check_may_go_on)
+ *   promise 2   at each gate: time, a 401, or somebody who came after the last refresh has called
+ *               for it (check_demand); at the end of each exchange: nobody whom the token at hand
+ *               would have served has waited (wire_exchange_ends)
+ *   promise 3   at each gate: the intent is on the disk; at each disk change: a token that was
+ *               exchanged is not the newest there without a word (check_stored); at each grant:
+ *               its refresh token is on the disk, or the disk refused it
+ *   promise 4   at the end of a drain: nothing is in flight (check_drained). That nothing else
+ *               ends an exchange follows from the port, which has no call for it
+ *   promise 5   a failed save: an alarm at once, tried again within a minute, the TokenActor lives
+ *               (check_unsaved); it is n+1 that is handed out (sim_wire.c)
+ *   promise 6   at each gate: where a resend may end the family, nothing is left to lose
+ *               (check_nothing_to_lose); no more exchanges than backoff allows (check_rate); at
+ *               each mark: needs login follows a terminal code of the server, whose cause is a
+ *               person, the network, or an answer that was lost under a rule without a way back
+ *   promise 7   at each refusal: its cause is one that this login has, and it says so
+ *               (check_refusal); while an account cools nobody is given its token (sim_wire.c)
+ *   promise 8   no canary in a log, alarm, audit line, refusal, note, or printed message; no
+ *               refresh token in a message to a node (sim_wire.c)
+ *   promise 9   nobody is answered twice, or left past its deadline (sim_agent.c, check_deadlines)
+ *   and         generations never fall; tokens are the right login's; nothing is spent before the
+ *               provider's earliest time (sim_server.c); after the last fault service is back
  *
  * When is a request in flight? Until the server has let go of it, where taking it then would end
  * the family: strict, two-phase. Else until its connection has ended: under none and within a grace
@@ -37,6 +49,8 @@ static void check_alone(struct sim *sim, const struct request *request)
         if (!other->used || other == request || other->login != login ||
             other->number != request->number || !other->open)
             continue;
+        if (other->boot < sim->restored_boot)
+            continue; /* no memory of it is left */
         if (!other->client_done ||
             (!other->server_done && (login->rule->rotation == ROTATION_STRICT ||
                                      login->rule->rotation == ROTATION_TWO_PHASE)))
@@ -68,6 +82,8 @@ static void check_not_held(struct sim *sim, const struct request *request)
 struct intent_look {
     const struct request *request;
     bool found;
+    bool superseded; /* a later login lies there: its import failed, and had its effect */
+    uint64_t generation;
 };
 
 static void look_for_intent(struct sim *sim, void *arg, struct stored *stored)
@@ -76,10 +92,68 @@ static void look_for_intent(struct sim *sim, void *arg, struct stored *stored)
     struct login *login;
     unsigned number;
 
-    if (find_refresh(sim, secret_data(stored->credential.refresh), &login, &number) &&
-        login == look->request->login && number == look->request->number &&
-        stored->has_intent && stored->intent.generation == stored->credential.generation)
+    if (!find_refresh(sim, secret_data(stored->credential.refresh), &login, &number) ||
+        login != look->request->login)
+        return;
+    if (login->refresh[number].family > login->refresh[look->request->number].family)
+        look->superseded = true;
+    if (number != look->request->number)
+        return;
+    look->generation = stored->credential.generation;
+    if (stored->has_intent && stored->intent.generation == stored->credential.generation)
         look->found = true;
+}
+
+/* What the keeper could have been told over this link; a node that has been heard for a while
+ * tells unasked. */
+static uint64_t told_by(const struct sim *sim, unsigned node, const struct login *login)
+{
+    const struct link *link = &sim->links[node];
+    uint64_t slept_ns = sim->nodes[node].machine->asleep_until_ns, heard_ns = link->up_ns;
+
+    if (!link->up || sim->nodes[node].told_ns == sim->now_ns)
+        return 0;
+    if (sim->machines[0].asleep_until_ns > slept_ns)
+        slept_ns = sim->machines[0].asleep_until_ns;
+    if (slept_ns > heard_ns)
+        heard_ns = slept_ns;
+    return sim->now_ns > heard_ns + MINUTE_NS ? sim->nodes[node].seen[login->number]
+                                              : sim->nodes[node].told[login->number];
+}
+
+static void check_may_go_on(struct sim *sim, const struct request *request, uint64_t generation)
+{
+    const struct login *login = request->login;
+
+    if (sim->copied)
+        sim_fail(sim, "copied: %s token %u is sent from a copy that nobody adopted", login->name,
+                 request->number);
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        uint64_t told = told_by(sim, i, login);
+
+        if (told > generation && told > login->adopted_generation)
+            sim_fail(sim, "restored: generation %llu of %s is spent, and %s has seen %llu",
+                     (unsigned long long)generation, login->name, sim->nodes[i].name,
+                     (unsigned long long)told);
+    }
+}
+
+/* A refresh so soon after the last one needs somebody who called for it since. Forced requests
+ * that come just after a refresh get that one; a wanted life can be had from any token that has
+ * lived for less than a quarter of its own. */
+static void check_demand(struct sim *sim, const struct request *request)
+{
+    const struct login *login = request->login;
+    uint64_t age_ns = sim->now_ns - login->refreshed_ns, life_ns = sim->life_s * SECOND_NS;
+
+    if (login->refreshed_ns == 0 || login->refresh[request->number].in_doubt ||
+        age_ns >= life_ns * 45 / 100 || login->rejected)
+        return;
+    if (login->forced_ns >= login->refreshed_ns + 5 * SECOND_NS - MS_NS ||
+        (login->scoped_ns > login->refreshed_ns && age_ns >= life_ns / 4 - SECOND_NS))
+        return;
+    sim_fail(sim, "promise 2: %s is refreshed again after %llu s, and nobody called for it since",
+             login->name, (unsigned long long)(age_ns / SECOND_NS));
 }
 
 /* The token may have been exchanged, and doing it again may end the family: then only when the
@@ -93,7 +167,7 @@ static void check_nothing_to_lose(struct sim *sim, const struct request *request
     if (!token->in_doubt)
         return;
     sim->totals->resends++;
-    if (!strict || sim->machines[0].jumped)
+    if (!strict || sim->machines[0].jumped || token->restored)
         return;
     for (unsigned i = 1; i <= login->access_count; i++) {
         const struct access_token *access = &login->access[i];
@@ -113,10 +187,13 @@ void check_gate(struct sim *sim, const struct request *request)
     check_alone(sim, request);
     check_not_held(sim, request);
     store_each(sim, &look, look_for_intent);
-    if (!look.found)
+    if (!look.found && !look.superseded)
         sim_fail(sim, "promise 3: %s token %u is sent without an intent on the disk",
                  request->login->name, request->number);
     check_nothing_to_lose(sim, request);
+    if (!look.superseded)
+        check_may_go_on(sim, request, look.generation);
+    check_demand(sim, request);
     sim_note(sim, "gate %s token=%u", request->login->name, request->number);
 }
 
@@ -145,7 +222,7 @@ void check_needs_login(struct sim *sim, const struct credential *credential)
         sim_fail(sim, "needs_login: %s token %u was given up, and the server never ended it",
                  login->name, number);
     else if (login->refresh[number].family == login->family &&
-             login->ended == ENDED_BY_REUSE &&
+             login->ended == ENDED_BY_REUSE && login->restored_family != login->family &&
              (rotation == ROTATION_NONE ||
               (rotation == ROTATION_TWO_PHASE && !successor_unsaved(login, number))))
         sim_fail(sim, "needs_login: %s was lost under a rule that loses nothing", login->name);
@@ -165,7 +242,8 @@ static void check_stored(struct sim *sim, void *arg, struct stored *stored)
         sim_fail(sim, "store: %s holds a token that no server issued", credential->profile);
         return;
     }
-    if (login->refresh[number].used && !stored->has_intent && credential->needs_login[0] == '\0')
+    if (login->refresh[number].used && !login->refresh[number].restored && !stored->has_intent &&
+        credential->needs_login[0] == '\0')
         sim_fail(sim, "promise 3: %s token %u was exchanged, and the disk does not know",
                  login->name, number);
 }
@@ -180,6 +258,14 @@ void check_disk(struct sim *sim)
 
 /* ---- grants --------------------------------------------------------------------------------- */
 
+static void note_seen(struct sim *sim, const struct agent *agent, uint64_t generation)
+{
+    uint64_t *seen = &sim->nodes[agent->node].seen[agent->login];
+
+    if (generation > *seen)
+        *seen = generation;
+}
+
 void check_grant(struct sim *sim, struct agent *agent, const struct token_grant *grant)
 {
     struct login *login;
@@ -191,6 +277,7 @@ void check_grant(struct sim *sim, struct agent *agent, const struct token_grant 
         sim_fail(sim, "generation: %s had %llu and was given %llu", agent->name,
                  (unsigned long long)agent->generation, (unsigned long long)grant->generation);
     agent->generation = grant->generation;
+    note_seen(sim, agent, grant->generation);
     if (!proto_text_copy(grant->access, access, sizeof(access)) ||
         !find_access(sim, access, &login, &number)) {
         sim_fail(sim, "grant: %s was given what no server issued", agent->name);
@@ -199,7 +286,7 @@ void check_grant(struct sim *sim, struct agent *agent, const struct token_grant 
     if (login != sim->logins[agent->login])
         sim_fail(sim, "grant: %s was given a token of %s", agent->name, login->name);
     token = &login->refresh[login->access[number].refresh];
-    if (!token->durable && !token->save_failed)
+    if (!token->saved && !token->save_failed)
         sim_fail(sim, "promise 3: %s was given a token of %s that was never saved", agent->name,
                  login->name);
     sim_note(sim, "%s granted %s generation=%llu", agent->name, login->name,
@@ -227,6 +314,88 @@ void check_rate(struct sim *sim, struct login *login)
     if (login->recent > RATE_MAX && sim->now_ns - before_ns < 2 * MINUTE_NS)
         sim_fail(sim, "loop: %u exchanges of %s within %llu s", RATE_MAX, login->name,
                  (unsigned long long)((sim->now_ns - before_ns) / SECOND_NS));
+}
+
+/* ---- n+1 that could not be saved ------------------------------------------------------------ */
+
+static void check_tried(struct sim *sim, const struct login *login)
+{
+    const struct machine *machine = &sim->machines[0];
+    uint64_t since_ns = login->tried_ns;
+
+    if (machine->asleep_until_ns > since_ns)
+        since_ns = machine->asleep_until_ns;
+    if (!login->alarmed && sim->now_ns > login->unsaved_ns + SECOND_NS)
+        sim_fail(sim, "promise 5: generation %llu of %s could not be saved, and nobody is told",
+                 (unsigned long long)login->unsaved_generation, login->name);
+    if (sim->now_ns > since_ns + MINUTE_NS)
+        sim_fail(sim, "promise 5: generation %llu of %s is not on the disk, and is not tried again",
+                 (unsigned long long)login->unsaved_generation, login->name);
+}
+
+void check_unsaved(struct sim *sim)
+{
+    if (sim->keeper == NULL || sim->keeper_dying || sim->draining ||
+        machine_asleep(&sim->machines[0]))
+        return;
+    if (!actor_id_is_set(runtime_lookup(sim->keeper, "token")))
+        sim_fail(sim, "promise 5: the TokenActor has ended");
+    for (unsigned i = 0; i < sim->login_count; i++)
+        if (sim->logins[i]->unsaved_ns != 0)
+            check_tried(sim, sim->logins[i]);
+}
+
+/* ---- refusals ------------------------------------------------------------------------------- */
+
+static bool was_ended(const struct login *login)
+{
+    for (unsigned i = 1; i <= login->refresh_count; i++)
+        if (login->refresh[i].ended)
+            return true;
+    return false;
+}
+
+static bool met_401(const struct login *login)
+{
+    for (unsigned i = 1; i <= login->access_count; i++)
+        if (login->access[i].met_401)
+            return true;
+    return false;
+}
+
+void check_refusal(struct sim *sim, const struct login *login, const struct refusal *refusal)
+{
+    char code[64];
+
+    sim_inspect(sim, "a refusal", refusal->why.data, refusal->why.size);
+    sim_inspect(sim, "a remedy", refusal->remedy.data, refusal->remedy.size);
+    if (!proto_text_copy(refusal->code, code, sizeof(code)) || code[0] == '\0' ||
+        refusal->why.size == 0)
+        sim_fail(sim, "promise 7: a refusal for %s has no cause", login->name);
+    if (strcmp(code, "needs_login") == 0 && !was_ended(login))
+        sim_fail(sim, "needs_login: it is said of %s, which no server ended", login->name);
+    if (strcmp(code, "needs_login") == 0 && refusal->remedy.size == 0)
+        sim_fail(sim, "promise 7: %s needs a login, and nobody says what to do", login->name);
+    if (strcmp(code, "cooling") == 0 && login->quotas == 0)
+        sim_fail(sim, "promise 7: %s cools, and met no quota", login->name);
+    if (strcmp(code, "token_refused") == 0 && !met_401(login))
+        sim_fail(sim, "promise 7: %s is called refused, and met no 401", login->name);
+}
+
+/* ---- answers -------------------------------------------------------------------------------- */
+
+/* Whatever is in the way: a deadline is an answer, too. */
+void check_deadlines(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->agent_count; i++) {
+        const struct agent *agent = &sim->agents[i];
+        uint64_t awake_ns = sim->nodes[agent->node].machine->asleep_until_ns;
+
+        if (agent->pending && sim->now_ns > agent->asked_ns + AGENT_DEADLINE_NS + MINUTE_NS &&
+            sim->now_ns > awake_ns + MINUTE_NS)
+            sim_fail(sim, "promise 9: %s has waited %llu s, past its deadline", agent->name,
+                     (unsigned long long)((sim->now_ns - agent->asked_ns) / SECOND_NS));
+    }
 }
 
 /* Nothing is in the way: who asked a while ago has an answer. */

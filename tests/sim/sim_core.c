@@ -176,7 +176,7 @@ static int64_t machine_wall_ms(const struct clock_port *clock)
 {
     const struct machine *machine = (const struct machine *)clock;
 
-    return 1800000000000ll + (int64_t)(machine->sim->now_ns / MS_NS) + machine->wall_offset_ms;
+    return (int64_t)(SIM_EPOCH_S * 1000 + machine->sim->now_ns / MS_NS) + machine->wall_offset_ms;
 }
 
 void machine_reboot(struct machine *machine)
@@ -200,7 +200,10 @@ void machine_set(struct machine *machine, int64_t by_ms)
 void machine_init(struct machine *machine, struct sim *sim)
 {
     *machine = (struct machine){.clock = {machine_now_ns, machine_wall_ms}, .sim = sim};
+    /* Few clocks are right, and some are wrong by hours. */
     machine_set(machine, (int64_t)sim_draw(sim, 4000) - 2000);
+    if (sim_draw(sim, 8) == 0)
+        machine_set(machine, (int64_t)sim_draw(sim, 4 * 3600000) - 2 * 3600000);
     machine_reboot(machine);
 }
 

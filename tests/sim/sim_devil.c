@@ -125,6 +125,26 @@ static void strike_state(struct sim *sim)
         server_revoke(sim, login, ENDED_BY_PERSON);
 }
 
+static void strike_store(struct sim *sim)
+{
+    if (sim->backup == NULL || sim_draw(sim, 8) == 0)
+        backup_take(sim);
+    if (sim_fault(sim, SIM_BACKUP)) {
+        kill_keeper(sim);
+        backup_put_back(sim);
+    } else if (sim_fault(sim, SIM_BACKUP_ALONE)) {
+        kill_keeper(sim);
+        for (unsigned i = 0; i < sim->node_count; i++)
+            kill_node(sim, i);
+        backup_put_back(sim);
+    } else if (sim_fault(sim, SIM_MOVED)) {
+        kill_keeper(sim);
+        backup_move(sim);
+    } else if (sim->twin == NULL && sim_fault(sim, SIM_TWIN)) {
+        twin_boot(sim);
+    }
+}
+
 static void strike_process(struct sim *sim)
 {
     unsigned node = (unsigned)sim_draw(sim, sim->node_count);
@@ -154,9 +174,17 @@ void sim_devil(struct sim *sim, const struct sim_event *event)
     (void)event;
     if (sim->part != PART_CHAOS)
         return;
-    if (sim_draw(sim, 2) != 0)
+    switch (sim_draw(sim, 5)) {
+    case 0:
+    case 1:
         strike_state(sim);
-    else
+        break;
+    case 2:
+    case 3:
         strike_process(sim);
+        break;
+    default:
+        strike_store(sim);
+    }
     sim_at(sim, sim->now_ns + sim_between(sim, 1, 60000) * MS_NS, sim_devil, NULL, 0, 0);
 }

@@ -52,8 +52,12 @@ static void learn(struct sim *sim, struct request *request)
         login->refresh[request->number].in_doubt = false;
     if (request->definite && answer->refresh != 0)
         login->refresh[answer->refresh].in_memory = request->boot;
-    if (request->definite && answer->access != 0)
+    if (request->definite && answer->access != 0) {
         sim->totals->refreshes++;
+        login->at_hand = answer->access;
+        login->refreshed_ns = sim->now_ns;
+        login->rejected = false;
+    }
     if (!request->definite && answer->refresh != 0)
         sim->totals->lost++;
 }
@@ -68,6 +72,7 @@ static void finish(struct sim *sim, struct request *request)
     request->client_done = true;
     if (!request->open)
         request->server_done = true;
+    wire_exchange_ends(sim, request->login);
     learn(sim, request);
     if (request->end != EXCHANGE_NOT_SENT)
         result.body = body_of(request);

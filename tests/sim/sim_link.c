@@ -65,6 +65,7 @@ static void deliver(struct sim *sim, unsigned node, int side, struct packet *pac
     struct machine *machine = machine_at(sim, node, side);
     struct message *message = packet->message;
 
+    wire_delivered(sim, node, side == TO_KEEPER, message);
     if (packet->left_ns != 0)
         message->deadline_ns = machine->clock.now_ns(&machine->clock) + packet->left_ns;
     if (runtime_deliver(runtime_at(sim, node, side), peer_at(sim, node, side), message,
@@ -120,6 +121,7 @@ static int transport_send(struct transport_port *port, unsigned peer, const char
         free(packet);
         return -EHOSTUNREACH;
     }
+    wire_sent(sim, node, side == TO_KEEPER, message);
     if (sim_fault(sim, SIM_LINK_SLOW))
         delay_ns = sim_between(sim, 1, 20) * SECOND_NS;
     here = machine_at(sim, node, !side);
@@ -176,6 +178,7 @@ static void on_open(struct sim *sim, const struct sim_event *event)
         return;
     }
     link->up = true;
+    link->up_ns = sim->now_ns;
     sim_note(sim, "link %s up", sim->nodes[node].name);
     runtime_link_up(sim->keeper, peer_at(sim, node, TO_KEEPER), PEER_NODE);
     runtime_link_up(sim->nodes[node].runtime, peer_at(sim, node, TO_NODE), PEER_KEEPER);
@@ -195,6 +198,7 @@ void link_close(struct sim *sim, unsigned node)
 
     link->epoch++;
     drop_all(link);
+    wire_closed(sim, node);
     if (!link->up)
         return;
     link->up = false;

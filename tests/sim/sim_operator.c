@@ -69,6 +69,8 @@ void operator_import(struct sim *sim, struct login *login, enum order order, uns
         return;
     snprintf(config, sizeof(config), "config-%u", sim->rule_version);
     import.config = proto_text(config);
+    /* A person may bring again what the store had, and has forgotten. */
+    login->refresh[number].restored |= sim->restored_boot != 0 && login->refresh[number].used;
     refresh_text(login, number, refresh);
     access_text(login, paired, access);
     import.profile = proto_text(order == ORDER_ALIAS ? login->alias : login->name);
@@ -128,6 +130,8 @@ static void imported(struct sim *sim, uint64_t tag)
     if (tag >> 32 == ORDER_IMPORT && login->import == (tag & 0xffff)) {
         login->import = 0;
         login->needs_login = false;
+        login->at_hand = 0;
+        login->refreshed_ns = 0;
     }
     if (tag >> 32 == ORDER_ALIAS)
         login->aliased = true;
@@ -183,11 +187,24 @@ static int on_token_profile(struct operator_state *state, struct context *contex
     return 0;
 }
 
+/* The keeper may go on from here, whatever the nodes that it hears have seen so far. */
+static void adopted(struct sim *sim)
+{
+    sim->totals->adoptions++;
+    sim_note(sim, "adopted");
+    for (unsigned i = 0; i < sim->login_count; i++)
+        for (unsigned node = 0; node < sim->node_count; node++)
+            if (sim->nodes[node].seen[i] > sim->logins[i]->adopted_generation)
+                sim->logins[i]->adopted_generation = sim->nodes[node].seen[i];
+}
+
 static int on_done(struct operator_state *state, struct context *context, const struct done *done)
 {
     (void)done;
     if (context_tag(context) >> 32 == ORDER_DRAIN)
         check_drained(state->sim);
+    if (context_tag(context) >> 32 == ORDER_ADOPT)
+        adopted(state->sim);
     return 0;
 }
 

@@ -6,6 +6,8 @@
  *   two-phase   stays until one of its children, or that child's access token, is used
  *   strict      used once; a second time ends the family and its access tokens with it
  *
+ * Some say, whatever their rule, from when on a token may be spent; spent before, it is lost.
+ *
  * A family is what stems from one login by a person. Its end takes its access tokens along. */
 #include "sim.h"
 
@@ -137,11 +139,60 @@ static void refuse(struct login *login, unsigned number, struct http_answer *ans
     snprintf(answer->body, sizeof(answer->body), "%s", bodies[which]);
 }
 
+/* In base64url, for a claim. */
+static void encode(const char *text, char *ret_text)
+{
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    unsigned bits = 0, count = 0;
+
+    for (; *text != '\0'; text++) {
+        bits = bits << 8 | (unsigned char)*text;
+        for (count += 8; count >= 6; count -= 6)
+            *ret_text++ = digits[bits >> (count - 6) & 63];
+    }
+    if (count != 0)
+        *ret_text++ = digits[bits << (6 - count) & 63];
+    *ret_text = '\0';
+}
+
+/* Some providers say from when on the new token may be spent, by their own clock, which the
+ * identity token tells, too. */
+static void hold_back(struct sim *sim, const struct login *login, unsigned number,
+                      char *ret_text, size_t size)
+{
+    uint64_t permille = sim->not_before[login->rule - sim->rules], now_s = sim->now_ns / SECOND_NS;
+    uint64_t earliest_s = now_s + sim->life_s * permille / 1000;
+    char claims[64], encoded[96];
+
+    ret_text[0] = '\0';
+    if (permille == 0 || login->rule->rotation == ROTATION_NONE)
+        return;
+    sim->totals->not_before++;
+    sim->logins[login->number]->refresh[number].earliest_ns = earliest_s * SECOND_NS;
+    snprintf(claims, sizeof(claims), "{\"iat\":%llu}",
+             (unsigned long long)(now_s + SIM_EPOCH_S));
+    encode(claims, encoded);
+    snprintf(ret_text, size, ",\"earliest_refresh_at\":%llu,\"id_token\":\"e30.%s.c2ln\"",
+             (unsigned long long)(earliest_s + SIM_EPOCH_S), encoded);
+}
+
+/* Spent before its time it is lost, and the login with it. */
+static void hasten(struct sim *sim, struct login *login, unsigned number)
+{
+    if (!sim->machines[0].jumped)
+        sim_fail(sim, "earliest: %s token %u is spent %llu s before the provider allows it",
+                 login->name, number,
+                 (unsigned long long)((login->refresh[number].earliest_ns - sim->now_ns) /
+                                      SECOND_NS));
+    server_revoke(sim, login, ENDED_BY_HASTE);
+}
+
 static void issue(struct sim *sim, struct login *login, unsigned number,
                   struct http_answer *answer)
 {
     struct refresh_token *token = &login->refresh[number];
-    char refresh[64], access[64];
+    char refresh[64], access[64], about[192];
     bool rotates = login->rule->rotation != ROTATION_NONE;
 
     if (!token->used)
@@ -150,16 +201,17 @@ static void issue(struct sim *sim, struct login *login, unsigned number,
     token->confirmed = true;
     answer->status = 200;
     answer->refresh = rotates ? issue_refresh(login, number) : 0;
+    hold_back(sim, login, rotates ? answer->refresh : number, about, sizeof(about));
     answer->access = issue_access(sim, login, rotates ? answer->refresh : number);
     access_text(login, answer->access, access);
     refresh_text(login, rotates ? answer->refresh : number, refresh);
     if (rotates)
         snprintf(answer->body, sizeof(answer->body),
-                 "{\"access_token\":\"%s\",\"refresh_token\":\"%s\",\"expires_in\":%u}", access,
-                 refresh, sim->life_s);
+                 "{\"access_token\":\"%s\",\"refresh_token\":\"%s\",\"expires_in\":%u%s}",
+                 access, refresh, sim->life_s, about);
     else
         snprintf(answer->body, sizeof(answer->body),
-                 "{\"access_token\":\"%s\",\"expires_in\":%u}", access, sim->life_s);
+                 "{\"access_token\":\"%s\",\"expires_in\":%u%s}", access, sim->life_s, about);
 }
 
 void server_exchange(struct sim *sim, struct login *login, unsigned number, bool duplicate,
@@ -170,6 +222,9 @@ void server_exchange(struct sim *sim, struct login *login, unsigned number, bool
         return;
     check_rate(sim, login);
     if (login->refresh[number].family != login->family || login->ended != ALIVE) {
+        refuse(login, number, ret_answer);
+    } else if (login->refresh[number].earliest_ns > sim->now_ns) {
+        hasten(sim, login, number);
         refuse(login, number, ret_answer);
     } else if (!may_use(sim, login, number)) {
         server_revoke(sim, login, duplicate ? ENDED_BY_DUPLICATE : ENDED_BY_REUSE);

@@ -69,7 +69,7 @@ static void mark_durable(struct sim *sim, const char *text, int error)
     if (!find_refresh(sim, text, &login, &number))
         return;
     if (error == 0)
-        login->refresh[number].durable = true;
+        login->refresh[number].durable = login->refresh[number].saved = true;
     else
         login->refresh[number].save_failed = true;
 }
@@ -124,6 +124,7 @@ static int store_write_answer(struct store_port *port, const struct credential *
 struct wanted {
     const struct credential *credential;
     bool reserved;
+    bool newer; /* than what is on the disk */
 };
 
 static void is_reserved(struct sim *sim, void *arg, struct stored *stored)
@@ -131,26 +132,53 @@ static void is_reserved(struct sim *sim, void *arg, struct stored *stored)
     struct wanted *wanted = arg;
 
     (void)sim;
-    if (strcmp(stored->credential.profile, wanted->credential->profile) == 0)
-        wanted->reserved = stored->has_intent &&
-                           wanted->credential->generation == stored->credential.generation + 1;
+    if (strcmp(stored->credential.profile, wanted->credential->profile) != 0)
+        return;
+    wanted->newer = wanted->credential->generation > stored->credential.generation;
+    wanted->reserved = stored->has_intent &&
+                       wanted->credential->generation == stored->credential.generation + 1;
 }
 
-static int write_record(struct store_port *port, const struct credential *credential)
+static int write_record(struct store_port *port, const struct wanted *wanted)
 {
     struct store_port *inner = of(port)->inner;
-    struct wanted wanted = {.credential = credential};
 
-    store_each(of(port)->sim, &wanted, is_reserved);
-    CALL(of(port)->sim, "write_record", wanted.reserved, inner->write_record(inner, credential));
+    CALL(of(port)->sim, "write_record", wanted->reserved,
+         inner->write_record(inner, wanted->credential));
+}
+
+/* n+1 of an exchange could not be saved; or now it could. */
+static void mark_unsaved(struct sim *sim, const struct wanted *wanted, int error)
+{
+    struct login *login;
+    unsigned number;
+
+    if (!find_refresh(sim, secret_data(wanted->credential->refresh), &login, &number))
+        return;
+    if (error == 0) {
+        login->unsaved_ns = 0;
+        return;
+    }
+    if (!wanted->newer || login->refresh[number].in_memory != sim->boot)
+        return;
+    login->tried_ns = sim->now_ns;
+    if (login->unsaved_ns != 0)
+        return;
+    sim->totals->unsaved++;
+    login->unsaved_ns = sim->now_ns;
+    login->unsaved_generation = wanted->credential->generation;
+    login->alarmed = false;
 }
 
 static int store_write_record(struct store_port *port, const struct credential *credential)
 {
+    struct wanted wanted = {.credential = credential};
     int error;
 
     check_needs_login(of(port)->sim, credential);
-    error = write_record(port, credential);
+    store_each(of(port)->sim, &wanted, is_reserved);
+    error = write_record(port, &wanted);
+    mark_unsaved(of(port)->sim, &wanted, error);
     mark_durable(of(port)->sim, secret_data(credential->refresh), error);
     return error;
 }
@@ -176,11 +204,17 @@ static void store_digest(struct store_port *port, const struct secret *token,
     of(port)->inner->digest(of(port)->inner, token, ret_digest);
 }
 
+static int adopt(struct sim *sim, struct store_port *inner)
+{
+    sim->copied = false; /* a person said so, also when the keeper is told that it failed */
+    return inner->adopt(inner);
+}
+
 static int store_adopt(struct store_port *port)
 {
-    struct store_port *inner = of(port)->inner;
+    struct sim *sim = of(port)->sim;
 
-    CALL(of(port)->sim, "adopt", true, inner->adopt(inner));
+    CALL(sim, "adopt", true, adopt(sim, of(port)->inner));
 }
 
 static int store_audit(struct store_port *port, const char *line)

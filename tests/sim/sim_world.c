@@ -23,6 +23,13 @@ static void on_alarm(void *arg, const char *line)
     struct sim *sim = arg;
 
     sim_inspect(sim, "an alarm", line, strlen(line));
+    for (unsigned i = 0; i < sim->login_count; i++) {
+        struct login *login = sim->logins[i];
+        size_t length = strlen(login->name);
+
+        if (strncmp(line, login->name, length) == 0 && line[length] == ':')
+            login->alarmed = true;
+    }
     sim_note(sim, "alarm %s", line);
 }
 
@@ -42,7 +49,7 @@ int sim_load_rules(void *arg, const char *config_path, token_rule_sink rule, voi
     return 0;
 }
 
-static struct runtime *boot(struct sim *sim, const struct machine *machine, const char *name)
+struct runtime *sim_runtime(struct sim *sim, const struct machine *machine, const char *name)
 {
     struct runtime_options options = {.name = name, .clock = &machine->clock,
                                       .random = &sim->runtime_random.port,
@@ -80,7 +87,7 @@ void keeper_boot(struct sim *sim)
     sim->totals->boots++;
     sim->draining = sim->keeper_dying = false;
     sim_note(sim, "keeper boot %u", sim->boot);
-    sim->keeper = boot(sim, machine, "keeper");
+    sim->keeper = sim_runtime(sim, machine, "keeper");
     config.store = sim_store_new(sim);
     config.exchange = sim->exchange = sim_exchange_new(sim);
     memcpy(config.boot_id, machine->boot_id, sizeof(config.boot_id));
@@ -108,6 +115,14 @@ void keeper_kill(struct sim *sim)
     sim->keeper = NULL;
     sim->exchange = NULL;
     sim->keeper_dying = sim->draining = false;
+    for (unsigned i = 0; i < sim->login_count; i++) {
+        struct login *login = sim->logins[i];
+
+        login->at_hand = 0;
+        login->rejected = false;
+        login->cooling_until_ns = login->refreshed_ns = login->unsaved_ns = 0;
+        login->adopted_generation = 0;
+    }
 }
 
 static size_t children_of(struct sim *sim, unsigned node, const struct proxy_config *proxy,
@@ -146,7 +161,7 @@ void node_boot(struct sim *sim, unsigned number)
     snprintf(node->config, sizeof(node->config), "config-%u", sim->rule_version);
     *proxy = (struct proxy_config){.peer = "keeper", .swarm = "five", .config = node->config,
                                    .pid = node->boots};
-    node->runtime = boot(sim, node->machine, node->name);
+    node->runtime = sim_runtime(sim, node->machine, node->name);
     supervisor.child_count = children_of(sim, number, proxy, children);
     link_attach(sim, node->runtime, number, false);
     if (runtime_spawn(node->runtime, &supervisor_ops, &supervisor, &name, &id) != 0)
@@ -164,6 +179,7 @@ void node_kill(struct sim *sim, unsigned number)
     link_close(sim, number);
     runtime_free(node->runtime);
     node->runtime = NULL;
+    memset(node->seen, 0, sizeof(node->seen));
     for (unsigned i = 0; i < sim->agent_count; i++)
         if (sim->agents[i].node == number)
             sim->agents[i].pending = false;
@@ -171,14 +187,30 @@ void node_kill(struct sim *sim, unsigned number)
 
 /* ---- going on ------------------------------------------------------------------------------- */
 
+/* 0: the keeper; then the nodes; then the keeper on a copy. NULL: down. */
+static struct runtime *process(struct sim *sim, unsigned which, struct machine **ret_machine)
+{
+    if (which == 0) {
+        *ret_machine = &sim->machines[0];
+        return sim->keeper;
+    }
+    if (which <= sim->node_count) {
+        *ret_machine = sim->nodes[which - 1].machine;
+        return sim->nodes[which - 1].runtime;
+    }
+    *ret_machine = sim->twin_machine;
+    return sim->twin_runtime;
+}
+
 static bool step_one(struct sim *sim)
 {
-    unsigned count = sim->node_count + 1, first = (unsigned)sim_draw(sim, count);
+    unsigned count = sim->node_count + 1 + (sim->twin_runtime != NULL);
+    unsigned first = (unsigned)sim_draw(sim, count);
 
     for (unsigned i = 0; i < count; i++) {
         unsigned which = (first + i) % count;
-        struct runtime *runtime = which == 0 ? sim->keeper : sim->nodes[which - 1].runtime;
-        struct machine *machine = which == 0 ? &sim->machines[0] : sim->nodes[which - 1].machine;
+        struct machine *machine;
+        struct runtime *runtime = process(sim, which, &machine);
 
         if (runtime == NULL || sim->idle[which] || machine_asleep(machine))
             continue;
@@ -198,8 +230,7 @@ static bool step_one(struct sim *sim)
     return false;
 }
 
-static void consider(struct sim *sim, struct runtime *runtime, const struct machine *machine,
-                     uint64_t *next_ns)
+static void consider(struct runtime *runtime, const struct machine *machine, uint64_t *next_ns)
 {
     uint64_t at_ns = runtime != NULL ? runtime_next_timer_ns(runtime) : UINT64_MAX;
 
@@ -208,7 +239,6 @@ static void consider(struct sim *sim, struct runtime *runtime, const struct mach
     at_ns += machine->boot_ns;
     if (at_ns < machine->asleep_until_ns)
         at_ns = machine->asleep_until_ns;
-    (void)sim;
     if (at_ns < *next_ns)
         *next_ns = at_ns;
 }
@@ -217,9 +247,12 @@ static uint64_t next_time(struct sim *sim)
 {
     uint64_t next_ns = sim->heap_count != 0 ? sim->heap[0].at_ns : UINT64_MAX;
 
-    consider(sim, sim->keeper, &sim->machines[0], &next_ns);
-    for (unsigned i = 0; i < sim->node_count; i++)
-        consider(sim, sim->nodes[i].runtime, sim->nodes[i].machine, &next_ns);
+    for (unsigned i = 0; i < sim->node_count + 2; i++) {
+        struct machine *machine;
+        struct runtime *runtime = process(sim, i, &machine);
+
+        consider(runtime, machine, &next_ns);
+    }
     return next_ns;
 }
 
@@ -252,6 +285,10 @@ void sim_run_until(struct sim *sim, uint64_t until_ns)
 
 static void operate(struct sim *sim)
 {
+    check_deadlines(sim);
+    check_unsaved(sim);
+    if (sim->twin != NULL && sim->twin_until_ns < sim->now_ns)
+        twin_end(sim);
     operator_send(sim, ORDER_STATUS);
     if (sim->adopt)
         operator_send(sim, ORDER_ADOPT);
@@ -293,6 +330,7 @@ static void make_logins(struct sim *sim)
         snprintf(rule->expiry, sizeof(rule->expiry), "expires_in");
         rule->rotation = rotations[sim_draw(sim, 5)];
         rule->grace_seconds = (uint32_t)sim_between(sim, 20, 90);
+        sim->not_before[i] = sim_draw(sim, 4) == 0 ? (unsigned)sim_between(sim, 300, 900) : 0;
     }
     sim->login_count = 1 + (unsigned)sim_draw(sim, LOGINS_MAX);
     for (unsigned i = 0; i < sim->login_count; i++) {
@@ -319,7 +357,9 @@ static void make_swarm(struct sim *sim)
         sim->nodes[i].machine = &sim->machines[i];
         sim->links[i].node = i;
     }
-    sim->agent_count = 1 + (unsigned)sim_draw(sim, sizes[sim_draw(sim, 8)]);
+    sim->agent_count = sizes[sim_draw(sim, 8)];
+    if (sim_draw(sim, 2) != 0)
+        sim->agent_count = 1 + (unsigned)sim_draw(sim, sim->agent_count);
     if (sim->options.agents_max != 0 && sim->agent_count > sim->options.agents_max)
         sim->agent_count = sim->options.agents_max;
     for (unsigned i = 0; i < sim->agent_count; i++) {
@@ -350,6 +390,26 @@ static void draw_rates(struct sim *sim)
     sim->permille[SIM_MODEL_401] /= 4;
 }
 
+static void count_world(const struct sim *sim)
+{
+    struct sim_totals *totals = sim->totals;
+
+    totals->agents_1 += sim->agent_count == 1;
+    totals->agents_64 += sim->agent_count == AGENTS_MAX;
+    totals->nodes_1 += sim->node_count == 1;
+    totals->nodes_3 += sim->node_count == NODES_MAX;
+    totals->profiles_1 += sim->login_count == 1;
+    totals->profiles_4 += sim->login_count == LOGINS_MAX;
+    for (unsigned i = 0; i < sim->login_count; i++) {
+        enum rotation rotation = sim->logins[i]->rule->rotation;
+
+        totals->rule_none += rotation == ROTATION_NONE;
+        totals->rule_grace += rotation == ROTATION_GRACE;
+        totals->rule_two_phase += rotation == ROTATION_TWO_PHASE;
+        totals->rule_strict += rotation == ROTATION_STRICT;
+    }
+}
+
 static struct sim *sim_new(const struct sim_options *options, struct sim_totals *totals)
 {
     static const unsigned lives_s[] = {60, 120, 300, 600, 1800, 3600};
@@ -370,6 +430,7 @@ static struct sim *sim_new(const struct sim_options *options, struct sim_totals 
     make_logins(sim);
     make_swarm(sim);
     draw_rates(sim);
+    count_world(sim);
     return sim;
 }
 
@@ -378,10 +439,12 @@ static void sim_free(struct sim *sim)
     for (unsigned i = 0; i < sim->node_count; i++)
         node_kill(sim, i);
     keeper_kill(sim);
+    twin_end(sim);
     for (unsigned i = 0; i < sim->node_count; i++)
         link_deinit(sim, i);
     sim->reader->close(sim->reader);
     memory_disk_free(sim->disk);
+    memory_disk_free(sim->backup);
     for (unsigned i = 0; i < sim->login_count; i++)
         free(sim->logins[i]);
     free(sim->heap);
@@ -435,6 +498,7 @@ static void mend(struct sim *sim)
 {
     sim->rule_version++;
     sim->full_until_ns = sim->read_only_until_ns = 0;
+    twin_end(sim);
     for (unsigned i = 0; i < sim->node_count; i++)
         sim->machines[i].asleep_until_ns = 0;
     if (sim->draining)

@@ -225,6 +225,33 @@ static void earliest_refresh_is_a_number_a_text_or_nothing(void **state)
     }
 }
 
+/* Our clock is ten minutes ahead of the provider's. */
+static void earliest_refresh_is_put_on_our_clock(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rest;
+        int64_t at_ms;
+    } cases[] = {
+        {"\"id_token\":\"e30.eyJpYXQiOjE3ODk5OTk0MDB9.c2ln\"", 1790003840000},
+        {"\"id_token\":\"e30.e30.c2ln\"", 1790003240000},
+        {"\"id_token\":\"opaque\"", 1790003240000},
+        /* A time of issue from long ago: not beyond the end of the access token. */
+        {"\"expires_in\":3600,\"id_token\":\"e30.eyJpYXQiOjE2OTAwMDAwMDB9.c2ln\"",
+         NOW_MS + 3600000},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char body[256];
+        struct token_answer answer;
+        snprintf(body, sizeof(body),
+                 "{\"access_token\":\"a\",\"earliest_refresh_at\":1790003240,%s}",
+                 cases[i].rest);
+        assert_int_equal(parse(200, body, &answer), OUTCOME_KEPT);
+        assert_int_equal(answer.earliest_refresh_at_ms, cases[i].at_ms);
+        token_answer_deinit(&answer);
+    }
+}
+
 static void hostile_bodies_are_unknown(void **state)
 {
     (void)state;
@@ -429,6 +456,7 @@ int main(void)
         cmocka_unit_test(of_two_expiries_the_one_where_the_rule_looks_counts),
         cmocka_unit_test(claims_give_expiry_and_account),
         cmocka_unit_test(earliest_refresh_is_a_number_a_text_or_nothing),
+        cmocka_unit_test(earliest_refresh_is_put_on_our_clock),
         cmocka_unit_test(hostile_bodies_are_unknown),
         cmocka_unit_test(a_refusal_says_its_status_and_code_or_what_is_wrong_with_the_url),
         cmocka_unit_test(a_code_that_is_not_a_code_is_not_shown),

@@ -11,6 +11,9 @@ struct memory_disk;
 
 struct memory_disk *memory_disk_new(void);
 void memory_disk_free(struct memory_disk *disk); /* its stores are closed before */
+/* What lies on it now, its audit apart, as a disk of its own; a store may be open on it. Aborts
+ * without memory. */
+struct memory_disk *memory_disk_copy(const struct memory_disk *disk);
 struct store_port *store_memory_new(struct memory_disk *disk);
 
 /* The call number `at` from now (1: the next) fails with -error; with `for_ever` all later ones
