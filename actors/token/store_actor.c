@@ -55,24 +55,17 @@ void store_share_unref(struct store_share *share)
 
 /* ---- looking for a newer record ------------------------------------------------------------- */
 
-static void look_at(void *arg, struct stored *stored)
+static int look(struct store_port *store, struct store_job *job)
 {
-    struct store_job *job = arg;
+    struct credential found = {0};
+    int error = store->look(store, job->credential.profile, &found);
 
-    if (!job->found && strcmp(stored->credential.profile, job->credential.profile) == 0) {
-        credential_deinit(&job->credential);
-        job->credential = stored->credential;
-        credential_init(&stored->credential);
-        job->found = true;
-    }
-    stored_deinit(stored);
-}
-
-static void ignore_bad(void *arg, const char *file, const char *why)
-{
-    (void)arg;
-    (void)file;
-    (void)why;
+    if (error < 0)
+        return error == -ENOENT ? 0 : error;
+    credential_deinit(&job->credential);
+    job->credential = found;
+    job->found = true;
+    return 0;
 }
 
 /* ---- rules ---------------------------------------------------------------------------------- */
@@ -162,7 +155,7 @@ static int run(struct store_state *state, struct store_job *job)
     case JOB_RELEASE:
         return store->release(store, &job->credential, job->attempt);
     case JOB_LOOK:
-        return store->load(store, job, look_at, ignore_bad);
+        return look(store, job);
     case JOB_DIGEST:
         digest(store, job, job->credential.refresh);
         return credential_add_digest(&job->credential, job->digest);

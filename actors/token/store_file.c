@@ -469,6 +469,7 @@ struct store_port *store_file_new(const struct store_file_options *options)
     store->port = (struct store_port){
         .open = file_open,
         .load = store_load,
+        .look = store_look,
         .reserve = file_reserve,
         .write_intent = file_write_intent,
         .write_answer = file_write_answer,

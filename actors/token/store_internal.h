@@ -128,6 +128,7 @@ int store_unseal(const struct store_file *store, const uint8_t *bytes, size_t si
 const char *store_unseal_why(int error);
 
 /* ---- store_recover.c ---- */
+int store_look(struct store_port *port, const char *profile, struct credential *ret_credential);
 int store_load(struct store_port *port, void *arg, void (*each)(void *arg, struct stored *stored),
                void (*bad)(void *arg, const char *file, const char *why));
 

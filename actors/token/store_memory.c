@@ -287,6 +287,14 @@ static int memory_load(struct store_port *port, void *arg,
     return 0;
 }
 
+static int memory_look(struct store_port *port, const char *profile,
+                       struct credential *ret_credential)
+{
+    const struct slot *slot = slot_find(disk_of(port), profile);
+    return slot == NULL || !slot->has_record ? -ENOENT
+                                             : credential_copy(&slot->credential, ret_credential);
+}
+
 static int memory_reserve(struct store_port *port, const struct credential *credential,
                           uint32_t number)
 {
@@ -464,6 +472,7 @@ struct store_port *store_memory_new(struct memory_disk *disk)
     store->port = (struct store_port){
         .open = memory_open,
         .load = memory_load,
+        .look = memory_look,
         .reserve = memory_reserve,
         .write_intent = memory_write_intent,
         .write_answer = memory_write_answer,

@@ -128,6 +128,16 @@ static int read_credential(struct store_file *store, const char *name, const cha
     return error;
 }
 
+int store_look(struct store_port *port, const char *profile, struct credential *ret_credential)
+{
+    struct store_file *store = (struct store_file *)port;
+    char base[STORE_NAME_MAX / 2], name[STORE_NAME_MAX];
+    store->why[0] = '\0';
+    profile_base(profile, base);
+    record_name(base, name);
+    return read_credential(store, name, base, ret_credential);
+}
+
 /* ---- un-renamed records ---- */
 
 /* Whether an error speaks of the file, of what it holds or of whose it is, not of reading it. */

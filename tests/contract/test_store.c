@@ -194,6 +194,49 @@ static void a_fresh_store_says_so_once_and_is_empty(void **state)
     assert_int_equal(place->loaded_count, 0);
 }
 
+static void a_look_finds_the_record_as_it_stands(void **state)
+{
+    struct place *place = *state;
+    struct credential found = {0};
+    save(place, "lab:me", 4);
+    load(place);
+    assert_int_equal(place->store->look(place->store, "lab:you", &found), -ENOENT);
+    save(place, "lab:me", 5);
+    expect_0(place, place->store->look(place->store, "lab:me", &found));
+    assert_string_equal(found.profile, "lab:me");
+    assert_int_equal(found.generation, 5);
+    credential_deinit(&found);
+}
+
+/* One profile is looked at while another is between its reservation and its intent, and again
+ * between intent and answer: none of its files may go, for they are all that a crash leaves. */
+static void a_look_leaves_the_attempt_of_another_profile(void **state)
+{
+    struct place *place = *state;
+    struct store_port *store = place->store;
+    struct credential other = make_credential("lab:other", 7), found = {0};
+    struct intent intent = {.generation = 7, .attempt = 1};
+    struct answer answer = {.generation = 7, .attempt = 1, .complete = true, .http_status = 200,
+                            .body = text_secret("n+1")};
+    save(place, "lab:me", 1);
+    save(place, "lab:other", 7);
+    load(place);
+    expect_0(place, store->reserve(store, &other, 1));
+    expect_0(place, store->look(store, "lab:me", &found));
+    credential_deinit(&found);
+    expect_0(place, store->write_intent(store, &other, &intent));
+    expect_0(place, store->look(store, "lab:me", &found));
+    credential_deinit(&found);
+    expect_0(place, store->write_answer(store, &other, &answer));
+    secret_free(answer.body);
+    credential_deinit(&other);
+    restart(place);
+    struct stored *stored = find_loaded(place, "lab:other");
+    assert_non_null(stored);
+    assert_true(stored->has_intent && stored->has_answer);
+    save(place, "lab:other", 8);
+}
+
 static void all_of_a_credential_comes_back(void **state)
 {
     struct place *place = *state;
@@ -456,6 +499,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(a_fresh_store_says_so_once_and_is_empty),
+        BOTH(a_look_finds_the_record_as_it_stands),
+        BOTH(a_look_leaves_the_attempt_of_another_profile),
         BOTH(all_of_a_credential_comes_back),
         BOTH(what_a_credential_lacks_stays_lacking),
         BOTH(a_second_opener_is_refused_and_harms_nothing),

@@ -222,17 +222,6 @@ static void parse(struct rig *rig, const struct token_action *action)
 
 /* ---- the store ------------------------------------------------------------------------------ */
 
-static void look_at(void *arg, struct stored *stored)
-{
-    struct pending *pending = arg;
-    if (!pending->has_credential) {
-        pending->credential = stored->credential;
-        credential_init(&stored->credential);
-        pending->has_credential = true;
-    }
-    stored_deinit(stored);
-}
-
 static void ignore_bad(void *arg, const char *file, const char *why)
 {
     (void)arg;
@@ -243,7 +232,9 @@ static void ignore_bad(void *arg, const char *file, const char *why)
 static void look(struct rig *rig, const struct token_action *action)
 {
     struct pending *pending = pend(rig, EVENT_LOOKED, action, 0);
-    pending->error = rig->store->load(rig->store, pending, look_at, ignore_bad);
+    pending->error = rig->store->look(rig->store, action->profile->credential.profile,
+                                      &pending->credential);
+    pending->has_credential = pending->error == 0;
 }
 
 /* The answer of the token that was spent is safe from here on. */

@@ -86,6 +86,12 @@ static int store_load(struct store_port *port, void *arg,
     return of(port)->inner->load(of(port)->inner, arg, each, bad);
 }
 
+static int store_look(struct store_port *port, const char *profile,
+                      struct credential *ret_credential)
+{
+    return of(port)->inner->look(of(port)->inner, profile, ret_credential);
+}
+
 static int store_reserve(struct store_port *port, const struct credential *credential,
                          uint32_t attempt)
 {
@@ -256,6 +262,7 @@ struct store_port *sim_store_new(struct sim *sim)
     store->port = (struct store_port){
         .open = store_open,
         .load = store_load,
+        .look = store_look,
         .reserve = store_reserve,
         .write_intent = store_write_intent,
         .write_answer = store_write_answer,

@@ -96,10 +96,15 @@ enum store_note {
 struct store_port {
     /* Notes (enum store_note) >= 0, or negative errno. */
     int (*open)(struct store_port *store);
-    /* Calls `each` for every profile; *stored is the callee's to keep or deinit. A file that does
-     * not authenticate is reported through `bad` (name, what is wrong) and left untouched. */
+    /* At the start, before anything else is asked: it tidies up behind a crash, and would take an
+     * attempt that is being made for one that was left. Calls `each` for every profile; *stored is
+     * the callee's to keep or deinit. A file that does not authenticate is reported through `bad`
+     * (name, what is wrong) and left untouched. */
     int (*load)(struct store_port *store, void *arg, void (*each)(void *arg, struct stored *stored),
                 void (*bad)(void *arg, const char *file, const char *why));
+    /* The record of one profile as it stands. Reads only, for other profiles may be in the middle
+     * of a refresh. -ENOENT: there is none. */
+    int (*look)(struct store_port *store, const char *profile, struct credential *ret_credential);
     int (*reserve)(struct store_port *store, const struct credential *credential,
                    uint32_t attempt);
     int (*write_intent)(struct store_port *store, const struct credential *credential,
