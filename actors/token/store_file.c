@@ -399,6 +399,20 @@ static void slot_free(struct store_file *store, struct slot *slot)
     free(slot);
 }
 
+/* The record goes first, and for good: an intent without its record means nothing to anybody and
+ * is removed by load, while a record whose intent is gone would be spent twice. */
+static int remove_record(struct store_file *store, const struct slot *slot, size_t *count)
+{
+    char name[STORE_NAME_MAX];
+    record_name(slot->base, name);
+    int error = store->disk->unlink(store->disk, store->dir_fd, name);
+    if (error == -ENOENT) {
+        return 0;
+    }
+    ++*count;
+    return error < 0 ? store_fail(store, error, "cannot remove %s", name) : store_sync_dir(store);
+}
+
 static int file_remove(struct store_port *port, const char *profile)
 {
     struct store_file *store = store_of(port);
@@ -410,7 +424,10 @@ static int file_remove(struct store_port *port, const char *profile)
         return store_fail(store, -ENOENT, "there is no profile %s", profile);
     }
     struct removal removal = {.store = store, .slot = *at};
-    int error = store->disk->list(store->disk, store->dir_fd, &removal, remove_if_ours);
+    int error = remove_record(store, *at, &removal.count);
+    if (error == 0) {
+        error = store->disk->list(store->disk, store->dir_fd, &removal, remove_if_ours);
+    }
     error = error < 0 ? error : removal.error;
     error = error < 0 ? error : store_sync_dir(store);
     if (error < 0) {

@@ -63,6 +63,9 @@ struct store_file {
 /* Says why in store->why and hands `error` back. */
 int store_fail(struct store_file *store, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Whether an error says that there is no room. On a file system that copies what it writes, also
+ * removing and renaming need some. */
+bool store_is_full(int error);
 /* The start of the names of a profile's files, into STORE_NAME_MAX / 2. */
 void profile_base(const char *profile, char *ret_base);
 /* Into STORE_NAME_MAX. */

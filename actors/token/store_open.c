@@ -360,7 +360,7 @@ int store_open_all(struct store_file *store)
     error = error < 0 ? error : take_key(store);
     int notes = error < 0 ? error : check_identity(store);
     error = notes < 0 ? notes : store_audit_open(store);
-    if (error == -ENOSPC || error == -EDQUOT) {
+    if (store_is_full(error)) {
         error = 0; /* tokens are served from a full disk, too; each line tries again */
     }
     if (error < 0) {

@@ -26,6 +26,11 @@ int store_fail(struct store_file *store, int error, const char *format, ...)
     return error;
 }
 
+bool store_is_full(int error)
+{
+    return error == -ENOSPC || error == -EDQUOT;
+}
+
 /* ---- names ---- */
 
 void profile_base(const char *profile, char *ret_base)

@@ -14,10 +14,15 @@
  *                                            counts as sent: an unknown outcome costs a wait, a
  *                                            second spend costs the login
  *     intent, whole                          reported, with the best answer beside it
+ *     anything without a record              its login was removed, or never there: removed
  *
  * A process that is killed leaves more than the disk has. So the directory, and each file that is
  * read, is synced before anything is concluded from it: else a record could be published, or the
  * intent of an older one removed, that the next loss of power takes back.
+ *
+ * A file system that copies what it writes may be so full that no file can be made, renamed or
+ * removed. Then X.next stands in for the record where it is, and nothing is removed: a keeper that
+ * did not start would hold back tokens that are there.
  *
  * Files that do not authenticate, and those beside a record that does not, are reported and left as
  * they are. */
@@ -49,7 +54,7 @@ struct recovery {
     void *arg;
     void (*each)(void *arg, struct stored *stored);
     void (*bad)(void *arg, const char *file, const char *why);
-    int error;
+    bool is_full; /* an X.next could not be put in place */
 };
 
 static void note_name(void *arg, const char *name)
@@ -192,7 +197,7 @@ static int put_in_place(struct store_file *store, const char *name, const char *
     }
     error = store_replace_file(store, record, bytes, size);
     free(bytes);
-    if (error == -ENOSPC || error == -EDQUOT) {
+    if (store_is_full(error)) {
         return store_rename_over(store, name, record);
     }
     if (error == 0) {
@@ -226,8 +231,13 @@ static int finish_next(struct recovery *recovery, const char *name, const char *
         if (is_refusal(error)) {
             return 0; /* reported with the records; which of the two is right, a person says */
         }
-        if (error < 0 || generation > stored) {
-            return error < 0 ? error : put_in_place(store, name, record);
+        if (error == 0 && generation > stored) {
+            error = put_in_place(store, name, record);
+            recovery->is_full = recovery->is_full || store_is_full(error);
+            return store_is_full(error) ? 0 : error;
+        }
+        if (error < 0) {
+            return error;
         }
     }
     store->disk->unlink(store->disk, store->dir_fd, name);
@@ -321,6 +331,17 @@ static bool is_better(const struct stored *stored, const struct answer *answer)
     return answer->attempt > stored->answer.attempt;
 }
 
+/* What is over. It does no harm if it stays until there is room. */
+static int drop_attempt(struct recovery *recovery, const char *base, uint64_t generation,
+                        uint32_t attempt)
+{
+    if (recovery->is_full) {
+        return 0;
+    }
+    int error = store_remove_attempt(recovery->store, base, generation, attempt);
+    return store_is_full(error) ? 0 : error;
+}
+
 /* What is known of one attempt to spend the stored generation. */
 static int read_attempt(struct recovery *recovery, struct slot *slot, uint32_t attempt,
                         struct stored *stored)
@@ -328,7 +349,7 @@ static int read_attempt(struct recovery *recovery, struct slot *slot, uint32_t a
     struct intent intent;
     int error = read_intent(recovery, slot->base, slot->generation, attempt, &intent);
     if (error == -ENODATA) {
-        return store_remove_attempt(recovery->store, slot->base, slot->generation, attempt);
+        return drop_attempt(recovery, slot->base, slot->generation, attempt);
     }
     if (error < 0) {
         return error;
@@ -389,7 +410,7 @@ static int read_attempts(struct recovery *recovery, struct slot *slot, struct st
         if (generation == slot->generation) {
             error = read_attempt(recovery, slot, attempt, stored);
         } else if (generation < slot->generation) {
-            error = store_remove_attempt(recovery->store, base, generation, attempt);
+            error = drop_attempt(recovery, base, generation, attempt);
         } else {
             report(recovery, listing->files[i].name,
                    "is of a newer generation than the record: part of an older backup was put "
@@ -404,13 +425,49 @@ static int read_attempts(struct recovery *recovery, struct slot *slot, struct st
 
 /* ---- records ---- */
 
+/* Whether a name is that of a record that an attempt left un-renamed. Without an attempt it is of a
+ * save that nobody was told of. */
+static bool is_stand_in(const char *name, const char *base)
+{
+    char other[STORE_NAME_MAX / 2];
+    uint64_t generation;
+    uint32_t attempt;
+    enum file_kind kind;
+    return attempt_of_name(name, other, &generation, &attempt, &kind) && kind == FILE_NEXT &&
+           attempt > 0 && strcmp(other, base) == 0;
+}
+
+/* The record, or on a full disk what stands in for it. */
+static int read_newest(struct recovery *recovery, const char *name, const char *base,
+                       struct credential *ret_credential)
+{
+    struct store_file *store = recovery->store;
+    int error = read_credential(store, name, base, ret_credential);
+    for (size_t i = 0; error == 0 && recovery->is_full && i < recovery->listing.count; i++) {
+        struct credential next;
+        if (!is_stand_in(recovery->listing.files[i].name, base)) {
+            continue;
+        }
+        int none = read_credential(store, recovery->listing.files[i].name, base, &next);
+        if (none == 0) {
+            bool is_newer = next.generation > ret_credential->generation;
+            credential_deinit(is_newer ? ret_credential : &next);
+            *ret_credential = is_newer ? next : *ret_credential;
+        } else if (!is_refusal(none)) {
+            credential_deinit(ret_credential);
+            error = none;
+        }
+    }
+    return error;
+}
+
 static int load_record(struct recovery *recovery, const char *name)
 {
     struct store_file *store = recovery->store;
     struct stored stored = {0};
     char base[STORE_NAME_MAX];
     snprintf(base, sizeof(base), "%.*s", (int)(strlen(name) - strlen(".record")), name);
-    int error = read_credential(store, name, base, &stored.credential);
+    int error = read_newest(recovery, name, base, &stored.credential);
     if (is_refusal(error)) {
         report(recovery, name, store->why);
         return 0;
@@ -432,6 +489,42 @@ static int load_record(struct recovery *recovery, const char *name)
     }
     recovery->each(recovery->arg, &stored);
     return 0;
+}
+
+/* Whether nothing but intents and answers is left of a profile. */
+static bool is_orphaned(const struct listing *listing, const char *base)
+{
+    size_t length = strlen(base);
+    for (size_t i = 0; i < listing->count; i++) {
+        char other[STORE_NAME_MAX / 2];
+        uint64_t generation;
+        uint32_t attempt;
+        enum file_kind kind;
+        const char *name = listing->files[i].name;
+        if (strncmp(name, base, length) == 0 && name[length] == '.' &&
+            (!attempt_of_name(name, other, &generation, &attempt, &kind) || kind == FILE_NEXT)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A removal that was cut short. A later login under that name must not find what was sent for the
+ * one before. */
+static int drop_orphans(struct recovery *recovery)
+{
+    int error = 0;
+    for (size_t i = 0; error == 0 && i < recovery->listing.count; i++) {
+        char base[STORE_NAME_MAX / 2];
+        uint64_t generation;
+        uint32_t attempt;
+        enum file_kind kind;
+        if (attempt_of_name(recovery->listing.files[i].name, base, &generation, &attempt, &kind) &&
+            is_orphaned(&recovery->listing, base)) {
+            error = drop_attempt(recovery, base, generation, attempt);
+        }
+    }
+    return error;
 }
 
 static int list_names(struct recovery *recovery)
@@ -460,6 +553,7 @@ int store_load(struct store_port *port, void *arg, void (*each)(void *arg, struc
             error = load_record(&recovery, recovery.listing.files[i].name);
         }
     }
+    error = error < 0 ? error : drop_orphans(&recovery);
     free(recovery.listing.files);
     store->is_loaded = error == 0;
     return error;
