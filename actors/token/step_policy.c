@@ -91,7 +91,7 @@ static void plan_keep_alive(struct token_step *step, struct profile *profile)
     int64_t end = credential->refresh_expires_at_ms;
 
     profile->keep_alive_at_ns = 0;
-    if (end == 0 && profile->rule != NULL && profile->rule->refresh_life_seconds != 0)
+    if (end == 0 && profile->rule != NULL)
         end = from + (int64_t)profile->rule->refresh_life_seconds * 1000;
     if (end <= from)
         return;

@@ -38,9 +38,9 @@ bool waiters_demand(const struct profile *profile)
  * first quarter everybody would want another one. */
 static uint64_t wanted_ms(const struct profile *profile, uint64_t min_valid_ms)
 {
-    uint64_t most = profile->life_ns / MS_NS / 4 * 3;
+    uint64_t most = profile->life_ns / MS_NS / 4 * 3; /* 0: without an end, any wish is met */
 
-    return profile->life_ns != 0 && min_valid_ms > most ? most : min_valid_ms;
+    return min_valid_ms > most ? most : min_valid_ms;
 }
 
 static const char *obstacle_text(const struct token_step *step, const struct profile *profile,
@@ -75,7 +75,6 @@ static struct judgement judge_refresh(const struct token_step *step, const struc
     /* Before its earliest time a refresh would cost the login, so what is good is good enough. */
     if (good && (!waiter->newer || profile->earliest_ns > now))
         return (struct judgement){.verdict = VERDICT_GRANT};
-    (void)now;
     return refuse("unavailable",
                   profile->fault_text[0] != '\0' ? profile->fault_text
                                                  : "the provider allows no refresh yet",

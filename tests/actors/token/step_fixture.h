@@ -25,6 +25,7 @@ struct bench_action {
     int profile;
     uint64_t ticket, waiter, at_ns, generation, retry_after_ms;
     uint32_t attempt;
+    int64_t until_ms;
     bool open;
     char code[64], text[512], detail[128];
 };
@@ -60,6 +61,7 @@ static inline void bench_act(void *arg, const struct token_action *action)
                                  .waiter = action->waiter,
                                  .at_ns = action->at_ns,
                                  .retry_after_ms = action->retry_after_ms,
+                                 .until_ms = action->until_ms,
                                  .generation = action->credential != NULL
                                                    ? action->credential->generation
                                                    : action->generation,
@@ -138,6 +140,22 @@ static inline struct credential bench_credential(const struct bench *bench, cons
 static inline void bench_sha(const struct credential *credential, uint8_t ret_sha[32])
 {
     bench_hash(secret_data(credential->access), 32, ret_sha);
+}
+
+/* As an attempt left it, the first of generation 1 unless the test says otherwise. */
+static inline struct intent bench_intent(const struct bench *bench, uint64_t ago_ms,
+                                         uint32_t attempt)
+{
+    struct intent intent = {.generation = 1,
+                            .attempt = attempt,
+                            .wall_ms = bench->wall_ms - (int64_t)ago_ms,
+                            .boot_ns = bench->now_ns - ago_ms * MS_NS};
+
+    memcpy(intent.boot_id, bench->boot_id, 16);
+    intent.first_wall_ms = intent.wall_ms;
+    intent.first_boot_ns = intent.boot_ns;
+    memcpy(intent.first_boot_id, intent.boot_id, 16);
+    return intent;
 }
 
 static inline void bench_load_stored(struct bench *bench, struct stored *stored)

@@ -157,6 +157,7 @@ static void a_save_that_fails_is_an_alarm_once_and_its_end_is_in_the_audit(void 
     assert_journal(bench,
                    "save profile=lab:me generation=2\n"
                    "-> valid\n");
+    assert_int_equal(bench_profile(bench, "lab:me")->fault, FAULT_NONE);
     bench_free(bench);
 }
 
@@ -384,6 +385,69 @@ static void logins_of_one_origin_take_turns_and_idle_ones_keep_a_little_apart(vo
     bench_free(bench);
 }
 
+static void an_origins_turn_ends_once_and_is_nothing_to_other_origins(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct profile *a, *b, *c;
+    uint64_t apart_ns;
+
+    (void)s;
+    bench_load(bench, "lab:a");
+    bench_load(bench, "lab:b");
+    bench_load(bench, "lab:c");
+    bench_ready(bench, 0);
+    a = bench_profile(bench, "lab:a");
+    b = bench_profile(bench, "lab:b");
+    c = bench_profile(bench, "lab:c");
+    snprintf(c->origin, sizeof(c->origin), "https://other.example.test");
+    bench_ask(bench, "lab:a", 0, true);
+    bench_send(bench, "lab:a");
+    assert_int_equal(b->retry_at_ns, 0);
+    bench_exchanged(bench, "lab:a", EXCHANGE_ANSWERED, 200);
+    apart_ns = b->retry_at_ns;
+    assert_in_range(apart_ns, bench->now_ns, bench->now_ns + 250 * MS_NS);
+    bench_pass(bench, 1000);
+    bench_tell(bench, "lab:a", EVENT_ANSWER_SAVED, 0);
+    bench_parsed(bench, "lab:a", OUTCOME_ROTATED, "");
+    bench_tell(bench, "lab:a", EVENT_RECORD_SAVED, 0);
+    assert_int_equal(b->retry_at_ns, apart_ns);
+    assert_int_equal(a->retry_at_ns, 0);
+    assert_int_equal(c->retry_at_ns, 0);
+    bench_free(bench);
+}
+
+static void a_login_nobody_wants_any_more_is_not_woken_for_its_retry(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct token_event event;
+
+    (void)s;
+    event = bench_event(bench, EVENT_CANCELLED);
+    event.waiter = bench_ask(bench, "lab:me", 0, true);
+    bench_tell(bench, "lab:me", EVENT_RESERVED, -ENOSPC);
+    assert_true(bench_profile(bench, "lab:me")->retry_at_ns > bench->now_ns);
+    assert_true(wakes_in_ms(bench, "lab:me") > 0);
+    token_step_run(&bench->step, &event);
+    assert_int_equal(wakes_in_ms(bench, "lab:me"), 0);
+    bench_free(bench);
+}
+
+static void a_drain_tells_those_who_wait_for_a_retry_at_once(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct token_event event = bench_event(bench, EVENT_DRAIN);
+    uint64_t waiter = bench_ask(bench, "lab:me", 0, true);
+
+    (void)s;
+    bench_tell(bench, "lab:me", EVENT_RESERVED, -ENOSPC);
+    assert_waiting(bench, waiter);
+    event.waiter = ++bench->last_waiter;
+    token_step_run(&bench->step, &event);
+    assert_refused(bench, waiter, "unavailable");
+    assert_int_equal(bench_answer(bench, event.waiter)->kind, ACTION_DONE);
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,6 +466,9 @@ int main(void)
         cmocka_unit_test(the_timer_stands_at_the_next_time_that_matters_and_is_not_set_twice),
         cmocka_unit_test(no_timer_is_set_for_what_is_in_flight_or_forbidden),
         cmocka_unit_test(logins_of_one_origin_take_turns_and_idle_ones_keep_a_little_apart),
+        cmocka_unit_test(an_origins_turn_ends_once_and_is_nothing_to_other_origins),
+        cmocka_unit_test(a_login_nobody_wants_any_more_is_not_woken_for_its_retry),
+        cmocka_unit_test(a_drain_tells_those_who_wait_for_a_retry_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

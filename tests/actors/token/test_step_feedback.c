@@ -369,6 +369,113 @@ static void watchers_hear_of_cooling_and_of_its_end(void **s)
     bench_free(bench);
 }
 
+static void each_rejection_in_a_row_doubles_the_refusal(void **s)
+{
+    static const struct {
+        unsigned in_a_row;
+        uint64_t least_ms, most_ms;
+    } rows[] = {{2, 15000, 30000}, {3, 30000, 60000}, {4, 60000, 120000}};
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct profile *profile = bench_profile(bench, "lab:me");
+
+    (void)s;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        uint64_t least = UINT64_MAX, most = 0;
+
+        for (int draw = 0; draw < 60; draw++) {
+            uint64_t left_ms;
+
+            profile->rejections = rows[i].in_a_row - 1;
+            profile->rejected_at_ns = bench->now_ns;
+            profile->refused_until_ns = 0;
+            bench_reject(bench, "lab:me");
+            assert_int_equal(profile->rejections, rows[i].in_a_row);
+            left_ms = (profile->refused_until_ns - bench->now_ns) / MS_NS;
+            least = left_ms < least ? left_ms : least;
+            most = left_ms > most ? left_ms : most;
+        }
+        assert_in_range(least, rows[i].least_ms, rows[i].least_ms * 5 / 4);
+        assert_in_range(most, rows[i].most_ms * 4 / 5, rows[i].most_ms);
+    }
+    bench_free(bench);
+}
+
+static void rejections_are_in_a_row_up_to_the_whole_window_and_count_from_a_refusal(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct profile *profile = bench_profile(bench, "lab:me");
+
+    (void)s;
+    profile->rejections = 1;
+    profile->rejected_at_ns = bench->now_ns - 600000 * MS_NS;
+    bench_reject(bench, "lab:me");
+    assert_int_equal(profile->rejections, 2);
+    profile->rejections = 1;
+    profile->rejected_at_ns = bench->now_ns - 600000 * MS_NS - 1;
+    profile->refused_until_ns = 0;
+    bench_reject(bench, "lab:me");
+    assert_int_equal(profile->rejections, 1);
+    profile->access_rejected = false;
+    profile->refused_until_ns = bench->now_ns; /* over, to the moment */
+    profile->rejected_at_ns = 1;
+    bench_reject(bench, "lab:me");
+    assert_int_equal(profile->rejections, 2);
+    bench_free(bench);
+}
+
+static void a_quota_without_a_time_to_come_cools_for_a_minute_none_over_a_month(void **s)
+{
+    static const struct {
+        int64_t until_ms, cools_ms;
+    } rows[] = {{0, 60000}, {BENCH_WALL_MS - 1, 60000}, {BENCH_WALL_MS, 60000},
+                {BENCH_WALL_MS + 1, 1}, {BENCH_WALL_MS + 40ll * 86400000, 31ll * 86400000}};
+
+    (void)s;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+
+        quota(bench, "lab:me", "", rows[i].until_ms);
+        assert_int_equal(bench_profile(bench, "lab:me")->coolings[0].until_ns,
+                         bench->now_ns + (uint64_t)rows[i].cools_ms * MS_NS);
+        bench_free(bench);
+    }
+}
+
+static uint64_t version_after(struct bench *bench)
+{
+    bench_ask(bench, "lab:me", 0, false);
+    return bench_profile(bench, "lab:me")->version;
+}
+
+static void the_version_begins_by_chance_and_moves_by_one_with_all_that_watchers_see(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct profile *profile = bench_profile(bench, "lab:me");
+    uint64_t version = profile->version;
+
+    (void)s;
+    assert_true(version > 1u << 30); /* those of an earlier process must not fit */
+    assert_int_equal(version_after(bench), version);
+    quota(bench, "lab:me", "nova", bench->wall_ms + 60000);
+    assert_int_equal(version_after(bench), ++version);
+    snprintf(profile->coolings[0].model, sizeof(profile->coolings[0].model), "lumi");
+    assert_int_equal(version_after(bench), ++version);
+    profile->coolings[0].until_ns++;
+    assert_int_equal(version_after(bench), ++version);
+    profile->credential.expires_at_ms++;
+    assert_int_equal(version_after(bench), ++version);
+    profile->credential.generation++;
+    assert_int_equal(version_after(bench), ++version);
+    profile->refused_until_ns = bench->now_ns + 1;
+    assert_int_equal(version_after(bench), ++version);
+    profile->refused_until_ns = bench->now_ns; /* over, to the moment */
+    assert_int_equal(version_after(bench), ++version);
+    profile->coolings[0].until_ns = bench->now_ns;
+    assert_int_equal(version_after(bench), ++version);
+    assert_int_equal(version_after(bench), version);
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +497,10 @@ int main(void)
         cmocka_unit_test(a_node_that_has_seen_more_raises_an_alarm_once),
         cmocka_unit_test(a_watcher_is_told_the_newest_once_and_not_of_what_it_knows),
         cmocka_unit_test(watchers_hear_of_cooling_and_of_its_end),
+        cmocka_unit_test(each_rejection_in_a_row_doubles_the_refusal),
+        cmocka_unit_test(rejections_are_in_a_row_up_to_the_whole_window_and_count_from_a_refusal),
+        cmocka_unit_test(a_quota_without_a_time_to_come_cools_for_a_minute_none_over_a_month),
+        cmocka_unit_test(the_version_begins_by_chance_and_moves_by_one_with_all_that_watchers_see),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

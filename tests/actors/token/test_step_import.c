@@ -253,6 +253,7 @@ static void the_digests_of_a_long_family_keep_its_first_days(void **s)
 {
     struct bench *bench = bench_with(ROTATION_NONE, "lab:me");
     uint64_t waiter;
+    char name[32];
 
     (void)s;
     for (int i = 0; i < STEP_DIGESTS_MAX + 50; i++) {
@@ -264,6 +265,12 @@ static void the_digests_of_a_long_family_keep_its_first_days(void **s)
     assert_int_equal(bench_profile(bench, "lab:me")->credential.digest_count, STEP_DIGESTS_MAX);
     waiter = import(bench, (struct wish){.name = "lab:old", .token = "lab:me"});
     assert_refused(bench, waiter, "stale_copy");
+    snprintf(name, sizeof(name), "lab:me-%d", STEP_DIGESTS_MAX + 50); /* and its last days */
+    waiter = import(bench, (struct wish){.name = "lab:old", .token = name});
+    assert_refused(bench, waiter, "stale_copy");
+    snprintf(name, sizeof(name), "lab:me-%d", STEP_DIGESTS_MAX + 51);
+    waiter = import(bench, (struct wish){.name = "lab:me", .token = name});
+    assert_imported(bench, waiter, "unchanged");
     bench_free(bench);
 }
 

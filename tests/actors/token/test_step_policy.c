@@ -29,6 +29,7 @@ static void a_life_is_bounded_whatever_the_times_say(void **s)
         {0, BENCH_WALL_MS - 5000, 0},
         {BENCH_WALL_MS, BENCH_WALL_MS - 5000, 0}, /* obtained after its end */
         {BENCH_WALL_MS - 1000, BENCH_WALL_MS + 5000, 6000},
+        {BENCH_WALL_MS + 5000, BENCH_WALL_MS + 5000, 5000}, /* and at its end */
     };
 
     (void)s;
@@ -103,6 +104,7 @@ static void a_state_that_is_none_has_no_name(void **s)
     (void)s;
     assert_string_equal(profile_state_name(PROFILE_VALID), "valid");
     assert_string_equal(profile_state_name((enum profile_state)99), "?");
+    assert_string_equal(profile_state_name(PROFILE_STATE_COUNT), "?");
 }
 
 static void an_end_without_a_code_is_one_all_the_same(void **s)
@@ -351,6 +353,55 @@ static void the_grace_window_ends_two_seconds_or_a_fifth_early_by_the_later_cloc
     bench_free(bench);
 }
 
+static void a_token_without_an_end_has_all_time_left_and_is_never_due_though_in_use(void **s)
+{
+    struct bench *bench = bench_new(ROTATION_STRICT);
+    struct profile *profile;
+
+    (void)s;
+    bench->endless = true;
+    bench_load(bench, "lab:me");
+    bench_ready(bench, 0);
+    profile = bench_profile(bench, "lab:me");
+    assert_granted(bench, bench_ask(bench, "lab:me", 86400000, false), 1);
+    assert_true(profile_in_use(profile));
+    assert_true(profile_left_ms(profile, bench->now_ns) == UINT64_MAX);
+    assert_true(policy_due(profile, bench->now_ns) == UINT64_MAX);
+    bench_pass(bench, 100 * BENCH_LIFE_MS);
+    assert_int_equal(bench_count(bench, ACTION_RESERVE), 0);
+    bench_free(bench);
+}
+
+static void a_token_unusable_since_the_machine_started_does_not_count_as_endless(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct profile *profile = bench_profile(bench, "lab:me");
+
+    (void)s;
+    profile->expires_ns = 5;
+    profile->life_ns = 50;
+    assert_false(profile_usable(profile, 1));
+    assert_true(profile_usable(profile, 0));
+    bench_free(bench);
+}
+
+static void n_may_be_sent_again_from_the_very_moment_that_it_has_drained(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_TWO_PHASE, "lab:me");
+    struct profile *profile = bench_profile(bench, "lab:me");
+    struct token_event event = at_ms(bench, 60000);
+
+    (void)s;
+    profile->maybe_spent = true;
+    profile->ended_ns = bench->now_ns;
+    bench->step.event = &event;
+    assert_true(policy_may_open(&bench->step, profile));
+    event.now_ns--;
+    assert_false(policy_may_open(&bench->step, profile));
+    bench->step.event = NULL;
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +422,10 @@ int main(void)
         cmocka_unit_test(
             a_token_is_handed_out_to_half_a_minute_or_a_tenth_of_its_life_before_its_end),
         cmocka_unit_test(an_account_cools_until_its_time_and_models_only_for_themselves),
+        cmocka_unit_test(
+            a_token_without_an_end_has_all_time_left_and_is_never_due_though_in_use),
+        cmocka_unit_test(a_token_unusable_since_the_machine_started_does_not_count_as_endless),
+        cmocka_unit_test(n_may_be_sent_again_from_the_very_moment_that_it_has_drained),
         cmocka_unit_test(the_grace_window_ends_two_seconds_or_a_fifth_early_by_the_later_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,27 +4,13 @@
 
 #include <errno.h>
 
-static struct intent intent_at(const struct bench *bench, uint64_t ago_ms, uint32_t attempt)
-{
-    struct intent intent = {.generation = 1,
-                            .attempt = attempt,
-                            .wall_ms = bench->wall_ms - (int64_t)ago_ms,
-                            .boot_ns = bench->now_ns - ago_ms * MS_NS};
-
-    memcpy(intent.boot_id, bench->boot_id, 16);
-    intent.first_wall_ms = intent.wall_ms;
-    intent.first_boot_ns = intent.boot_ns;
-    memcpy(intent.first_boot_id, intent.boot_id, 16);
-    return intent;
-}
-
 static struct bench *restart(enum rotation rotation, uint64_t ago_ms)
 {
     struct bench *bench = bench_new(rotation);
     struct stored stored = {.credential = bench_credential(bench, "lab:me", "lab:me"),
                             .has_intent = true};
 
-    stored.intent = intent_at(bench, ago_ms, 1);
+    stored.intent = bench_intent(bench, ago_ms, 1);
     bench_load_stored(bench, &stored);
     bench_ready(bench, 0);
     return bench;
@@ -38,7 +24,7 @@ static void a_complete_answer_found_is_parsed_and_finished_without_asking_again(
     uint64_t waiter;
 
     (void)s;
-    stored.intent = intent_at(bench, 1000, 1);
+    stored.intent = bench_intent(bench, 1000, 1);
     stored.answer = (struct answer){.generation = 1, .attempt = 1, .complete = true,
                                     .http_status = 200, .body = secret_new("{}", 2)};
     bench_load_stored(bench, &stored);
@@ -60,7 +46,7 @@ static void a_found_answer_that_says_nothing_leaves_it_uncertain(void **s)
                             .has_intent = true, .has_answer = true};
 
     (void)s;
-    stored.intent = intent_at(bench, 1000, 2);
+    stored.intent = bench_intent(bench, 1000, 2);
     stored.answer = (struct answer){.generation = 1, .attempt = 1, .complete = true,
                                     .http_status = 429, .body = secret_new("{}", 2)};
     bench_load_stored(bench, &stored);
@@ -123,7 +109,7 @@ static void after_a_reboot_the_grace_window_is_judged_by_the_wall_clock_alone(vo
         struct stored stored = {.credential = bench_credential(bench, "lab:me", "lab:me"),
                                 .has_intent = true};
 
-        stored.intent = intent_at(bench, 0, 1);
+        stored.intent = bench_intent(bench, 0, 1);
         stored.intent.first_wall_ms = stored.intent.wall_ms = bench->wall_ms - rows[i].ago_ms;
         memset(stored.intent.boot_id, 9, 16);
         memset(stored.intent.first_boot_id, 9, 16);
@@ -141,7 +127,7 @@ static void within_one_boot_a_wall_clock_that_jumps_back_does_not_open_the_windo
                             .has_intent = true};
 
     (void)s;
-    stored.intent = intent_at(bench, 60000, 1);
+    stored.intent = bench_intent(bench, 60000, 1);
     stored.intent.first_wall_ms = bench->wall_ms + 3600000;
     bench_load_stored(bench, &stored);
     bench_ready(bench, 0);
@@ -156,7 +142,7 @@ static void within_one_boot_the_window_is_open_though_the_wall_clock_went_back(v
                             .has_intent = true};
 
     (void)s;
-    stored.intent = intent_at(bench, 3000, 1);
+    stored.intent = bench_intent(bench, 3000, 1);
     stored.intent.wall_ms = stored.intent.first_wall_ms = bench->wall_ms + 3600000;
     bench_load_stored(bench, &stored);
     bench_ready(bench, 0);
@@ -172,7 +158,7 @@ static void without_a_boot_id_only_the_wall_clock_counts(void **s)
 
     (void)s;
     memset(bench->boot_id, 0, 16);
-    stored.intent = intent_at(bench, 3000, 1);
+    stored.intent = bench_intent(bench, 3000, 1);
     stored.intent.first_wall_ms = bench->wall_ms + 3600000;
     bench_load_stored(bench, &stored);
     bench_ready(bench, 0);
@@ -190,7 +176,7 @@ static void a_strict_probe_waits_for_the_drain_even_when_nothing_is_left_to_serv
     (void)s;
     stored.credential.obtained_at_ms -= 2 * BENCH_LIFE_MS;
     stored.credential.expires_at_ms -= 2 * BENCH_LIFE_MS;
-    stored.intent = intent_at(bench, 10000, 1);
+    stored.intent = bench_intent(bench, 10000, 1);
     bench_load_stored(bench, &stored);
     bench_ready(bench, 0);
     waiter = bench_ask(bench, "lab:me", 0, false);
@@ -212,7 +198,7 @@ static void a_request_that_ended_long_ago_needs_no_more_drain(void **s)
     (void)s;
     stored.credential.obtained_at_ms -= 2 * BENCH_LIFE_MS;
     stored.credential.expires_at_ms -= 2 * BENCH_LIFE_MS;
-    stored.intent = intent_at(bench, 121000, 1);
+    stored.intent = bench_intent(bench, 121000, 1);
     bench_load_stored(bench, &stored);
     bench_ready(bench, 0);
     assert_int_equal(bench_count(bench, ACTION_RESERVE), 1);
@@ -226,7 +212,7 @@ static void an_intent_of_an_older_generation_means_nothing(void **s)
                             .has_intent = true};
 
     (void)s;
-    stored.intent = intent_at(bench, 1000, 1);
+    stored.intent = bench_intent(bench, 1000, 1);
     stored.credential.generation = 2;
     bench_load_stored(bench, &stored);
     bench_ready(bench, 0);
@@ -241,7 +227,7 @@ static void needs_login_survives_a_restart(void **s)
                             .has_intent = true};
 
     (void)s;
-    stored.intent = intent_at(bench, 1000, 1);
+    stored.intent = bench_intent(bench, 1000, 1);
     snprintf(stored.credential.needs_login, sizeof(stored.credential.needs_login),
              "refresh_token_reused");
     bench_load_stored(bench, &stored);
@@ -334,7 +320,7 @@ static void a_found_answer_that_is_cut_or_of_another_generation_says_nothing(voi
         struct stored stored = {.credential = bench_credential(bench, "lab:me", "lab:me"),
                                 .has_intent = true, .has_answer = true};
 
-        stored.intent = intent_at(bench, 1000, 1);
+        stored.intent = bench_intent(bench, 1000, 1);
         stored.answer = (struct answer){.generation = i == 0 ? 1 : 2, .attempt = 1,
                                         .complete = i != 0, .http_status = 200,
                                         .body = secret_new("{}", 2)};
@@ -353,7 +339,7 @@ static void a_boot_clock_behind_the_first_attempt_is_not_believed(void **s)
                             .has_intent = true};
 
     (void)s;
-    stored.intent = intent_at(bench, 1000, 1);
+    stored.intent = bench_intent(bench, 1000, 1);
     stored.intent.first_boot_ns = bench->now_ns + MS_NS;
     stored.intent.first_wall_ms = bench->wall_ms - 60000; /* and by the wall it is over */
     bench_load_stored(bench, &stored);
@@ -372,7 +358,7 @@ static void doubt_without_a_rule_or_an_access_token_waits_for_both(void **s)
     uint64_t waiter;
 
     (void)s;
-    stored.intent = intent_at(bench, 1000, 1);
+    stored.intent = bench_intent(bench, 1000, 1);
     credential_set(&stored.credential.access, NULL);
     event.stored = &stored;
     event.sha256 = sha;

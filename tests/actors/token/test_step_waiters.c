@@ -323,6 +323,157 @@ static void a_jump_of_the_wall_clock_changes_no_expiry(void **s)
     bench_free(bench);
 }
 
+static void assert_told(struct bench *bench, uint64_t waiter, const char *code, const char *why,
+                        const char *remedy)
+{
+    const struct bench_action *row = bench_answer(bench, waiter);
+
+    assert_refused(bench, waiter, code);
+    assert_string_equal(row->text, why);
+    assert_string_equal(row->detail, remedy);
+}
+
+static void each_refusal_says_what_stands_in_the_way(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct profile *profile = bench_profile(bench, "lab:me");
+    struct secret *refresh = profile->credential.refresh;
+
+    (void)s;
+    snprintf(profile->credential.needs_login, 64, "invalid_grant");
+    profile->state = PROFILE_NEEDS_LOGIN;
+    assert_told(bench, bench_ask(bench, "lab:me", 0, true), "needs_login",
+                "lab:me: the provider ended this login",
+                "log in again with the program it came from, then queenright auth import "
+                "--take-over PATH");
+    profile->credential.needs_login[0] = '\0';
+    profile->state = PROFILE_VALID;
+    snprintf(profile->credential.mode, sizeof(profile->credential.mode), "access_only");
+    assert_told(bench, bench_ask(bench, "lab:me", 0, true), "access_only",
+                "lab:me: it was imported without its refresh token, and the access token has ended",
+                "");
+    snprintf(profile->credential.mode, sizeof(profile->credential.mode), "oauth");
+    profile->credential.refresh = NULL;
+    assert_told(bench, bench_ask(bench, "lab:me", 0, true), "token_refused",
+                "lab:me: the model side refuses this key", "");
+    assert_int_equal(bench_last(bench, ACTION_REFUSE)->until_ms, 0);
+    profile->credential.refresh = refresh;
+    bench_watch(bench, "lab:me", 0, 9);
+    assert_told(bench, bench_ask(bench, "lab:me", 0, true), "copied_store",
+                "lab:me: a later generation of this login has been seen than the store has",
+                "run `queenright auth adopt`, or log in again");
+    profile->generation_seen = 0;
+    bench->step.draining = true;
+    assert_told(bench, bench_ask(bench, "lab:me", 0, true), "unavailable",
+                "lab:me: the keeper is stopping", "");
+    bench->step.draining = false;
+    bench_free(bench);
+}
+
+static void what_is_not_on_disk_yet_is_why_a_newer_token_is_refused(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+
+    (void)s;
+    bench_ask(bench, "lab:me", 0, true);
+    bench_send(bench, "lab:me");
+    bench_answered(bench, "lab:me", 200, OUTCOME_ROTATED, "");
+    bench_tell(bench, "lab:me", EVENT_RECORD_SAVED, -EIO);
+    bench->now_ns += 60000 * MS_NS;
+    assert_told(bench, bench_ask(bench, "lab:me", 0, true), "unavailable",
+                "lab:me: the last refresh is not on disk yet",
+                "make space in, or allow writing to, the state directory");
+    bench_free(bench);
+}
+
+static void who_needs_a_newer_token_waits_as_long_as_patience_and_no_moment_longer(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct profile *profile = bench_profile(bench, "lab:me");
+    uint64_t near, far, good;
+
+    (void)s;
+    profile->retry_at_ns = bench->now_ns + 5000 * MS_NS;
+    near = bench_ask(bench, "lab:me", 0, true);
+    assert_waiting(bench, near);
+    profile->retry_at_ns++;
+    far = bench_ask(bench, "lab:me", 0, true);
+    assert_told(bench, far, "unavailable", "lab:me: the provider allows no refresh yet", "");
+    assert_int_equal(bench_answer(bench, far)->retry_after_ms, 5001);
+    assert_int_equal(bench_answer(bench, far)->until_ms, bench->wall_ms + 5001);
+    bench_free(bench);
+
+    bench = bench_with(ROTATION_STRICT, "lab:me");
+    profile = bench_profile(bench, "lab:me");
+    bench_ask(bench, "lab:me", 0, true);
+    bench_tell(bench, "lab:me", EVENT_RESERVED, -ENOSPC);
+    profile->retry_at_ns = bench->now_ns + 9000 * MS_NS;
+    far = bench_ask(bench, "lab:me", 0, true);
+    assert_told(bench, far, "unavailable",
+                "lab:me: the disk does not take what must be saved before and after a refresh: No "
+                "space left on device",
+                "make space in, or allow writing to, the state directory");
+    /* A wish for a longer life only is met by what there is, while no other can be had. */
+    bench->now_ns += BENCH_LIFE_MS / 2 * MS_NS;
+    profile->retry_at_ns = bench->now_ns + 9000 * MS_NS;
+    good = bench_ask(bench, "lab:me", BENCH_LIFE_MS, false);
+    assert_granted(bench, good, 1);
+    bench_free(bench);
+}
+
+static void a_wish_that_is_just_met_starts_no_refresh(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+
+    (void)s;
+    bench_pass(bench, BENCH_LIFE_MS / 4); /* a wish for all of it is one for three quarters */
+    assert_granted(bench, bench_ask(bench, "lab:me", BENCH_LIFE_MS, false), 1);
+    bench_pass(bench, 1);
+    assert_waiting(bench, bench_ask(bench, "lab:me", BENCH_LIFE_MS, false));
+    bench_free(bench);
+}
+
+static void a_cancellation_of_what_does_not_wait_changes_nothing(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct token_event event = bench_event(bench, EVENT_CANCELLED);
+    uint64_t waiter = bench_ask(bench, "lab:me", 0, true);
+
+    (void)s;
+    event.waiter = waiter + 77;
+    token_step_run(&bench->step, &event);
+    bench_refresh(bench, "lab:me");
+    assert_granted(bench, waiter, 2);
+    bench_free(bench);
+}
+
+static void forced_requests_get_another_refresh_from_the_end_of_the_interval_on(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+
+    (void)s;
+    bench_ask(bench, "lab:me", 0, true);
+    bench_refresh(bench, "lab:me");
+    bench_pass(bench, 4999);
+    assert_granted(bench, bench_ask(bench, "lab:me", 0, true), 2);
+    bench_pass(bench, 1);
+    assert_waiting(bench, bench_ask(bench, "lab:me", 0, true));
+    bench_free(bench);
+}
+
+static void a_refusal_of_fresh_tokens_ends_with_its_time(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+
+    (void)s;
+    bench_profile(bench, "lab:me")->refused_until_ns = bench->now_ns + 1;
+    assert_refused(bench, bench_ask(bench, "lab:me", 0, false), "token_refused");
+    assert_int_equal(bench_last(bench, ACTION_REFUSE)->until_ms, bench->wall_ms + 1);
+    bench_profile(bench, "lab:me")->refused_until_ns = bench->now_ns;
+    assert_granted(bench, bench_ask(bench, "lab:me", 0, false), 1);
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +493,13 @@ int main(void)
         cmocka_unit_test(waiters_over_the_limit_are_told_busy_by_promise_9),
         cmocka_unit_test(an_unknown_name_is_refused),
         cmocka_unit_test(a_jump_of_the_wall_clock_changes_no_expiry),
+        cmocka_unit_test(each_refusal_says_what_stands_in_the_way),
+        cmocka_unit_test(what_is_not_on_disk_yet_is_why_a_newer_token_is_refused),
+        cmocka_unit_test(who_needs_a_newer_token_waits_as_long_as_patience_and_no_moment_longer),
+        cmocka_unit_test(a_wish_that_is_just_met_starts_no_refresh),
+        cmocka_unit_test(a_cancellation_of_what_does_not_wait_changes_nothing),
+        cmocka_unit_test(forced_requests_get_another_refresh_from_the_end_of_the_interval_on),
+        cmocka_unit_test(a_refusal_of_fresh_tokens_ends_with_its_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
