@@ -77,9 +77,12 @@ static void report(struct recovery *recovery, const char *name, const char *why)
     recovery->bad(recovery->arg, name, why);
 }
 
-/* Opens and unseals a file. Errors as of store_unseal; others are said in why. */
-static int unseal_file(struct store_file *store, const char *name, enum seal_kind kind,
-                       struct seal_header *ret_header, struct secret **ret_plain)
+/* Opens and unseals a file of the profile with this base, for the cipher vouches for the profile
+ * in the header and only the file's name says whose it is. Errors as of store_unseal; others are
+ * said in why. */
+static int unseal_file(struct store_file *store, const char *name, const char *base,
+                       enum seal_kind kind, struct seal_header *ret_header,
+                       struct secret **ret_plain)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
@@ -92,8 +95,17 @@ static int unseal_file(struct store_file *store, const char *name, enum seal_kin
     free(bytes);
     if (error < 0) {
         snprintf(store->why, sizeof(store->why), "%s", store_unseal_why(error));
+        return error;
     }
-    return error;
+    char own[STORE_NAME_MAX / 2];
+    profile_base(ret_header->profile, own);
+    if (strcmp(own, base) != 0) {
+        secret_free(*ret_plain);
+        snprintf(store->why, sizeof(store->why), "belongs to %s and lies under another's name",
+                 ret_header->profile);
+        return -EKEYREJECTED;
+    }
+    return 0;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -108,17 +120,9 @@ static int read_credential(struct store_file *store, const char *name, const cha
 {
     struct seal_header header;
     struct secret *plain = NULL;
-    int error = unseal_file(store, name, SEAL_RECORD, &header, &plain);
+    int error = unseal_file(store, name, base, SEAL_RECORD, &header, &plain);
     if (error < 0) {
         return error;
-    }
-    char own[STORE_NAME_MAX / 2];
-    profile_base(header.profile, own);
-    if (strcmp(own, base) != 0) {
-        secret_free(plain);
-        snprintf(store->why, sizeof(store->why), "is the record of %s under another's name",
-                 header.profile);
-        return -EKEYREJECTED;
     }
     error = codec_unpack(&credential_codec, plain, ret_credential);
     secret_free(plain);
@@ -273,7 +277,7 @@ static int read_intent(struct recovery *recovery, const char *base, uint64_t gen
     struct seal_header header;
     struct secret *plain = NULL;
     attempt_name(base, generation, attempt, FILE_INTENT, name);
-    int error = unseal_file(store, name, SEAL_INTENT, &header, &plain);
+    int error = unseal_file(store, name, base, SEAL_INTENT, &header, &plain);
     if (error == -ENOENT) {
         return -ENODATA;
     }
@@ -303,7 +307,7 @@ static int read_answer(struct recovery *recovery, const char *base, uint64_t gen
     struct seal_header header;
     struct secret *plain = NULL;
     attempt_name(base, generation, attempt, FILE_ANSWER, name);
-    int error = unseal_file(recovery->store, name, SEAL_ANSWER, &header, &plain);
+    int error = unseal_file(recovery->store, name, base, SEAL_ANSWER, &header, &plain);
     if (error == 0) {
         error = codec_unpack(&answer_codec, plain, ret_answer);
         secret_free(plain);

@@ -13,10 +13,24 @@
 #include "store_place.h"
 #include "token/credential.h"
 
+static size_t open_files(void)
+{
+    DIR *list = opendir("/proc/self/fd");
+    size_t count = 0;
+    while (list != NULL && readdir(list) != NULL) {
+        count++;
+    }
+    if (list != NULL) {
+        closedir(list);
+    }
+    return count;
+}
+
 static int setup(void **state, int (*make)(char ret_path[TEMP_DIR_MAX]))
 {
     struct store_place *place = calloc(1, sizeof(*place));
     *state = place;
+    place->open_files = open_files();
     if (make(place->directory) < 0) {
         return -1;
     }
@@ -40,8 +54,12 @@ int store_place_teardown(void **state)
     store_place_close(place);
     stored_deinit(&place->loaded);
     temp_dir_remove(place->directory);
+    size_t left_open = open_files() - place->open_files;
     free(place);
-    return 0;
+    if (left_open != 0) {
+        print_error("%zu files are left open\n", left_open);
+    }
+    return left_open == 0 ? 0 : -1;
 }
 
 int store_place_open(struct store_place *place)

@@ -14,6 +14,7 @@ struct store_place {
     struct stored loaded; /* the last one that load found */
     size_t loaded_count;
     size_t bad_count;
+    size_t open_files; /* of this process before the test; as many must be open after it */
     char bad_file[256]; /* the last one */
     char bad_why[512];
 };

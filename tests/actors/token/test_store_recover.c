@@ -34,6 +34,7 @@ enum ruin {
     NEWER_VERSION,
     NAME_WITHOUT_END,
     FOREIGN, /* does not open */
+    OF_ANOTHER_LOGIN, /* whole and well sealed, for "lab:ye" */
     NOTHING_INSIDE,
     OTHER_GENERATION,
     OTHER_ATTEMPT,
@@ -108,6 +109,7 @@ static void write_ruin(struct store_place *place, enum role role, enum ruin ruin
                                  .state = 1, .profile = "lab:me"};
     struct file file;
     char base[STORE_NAME_MAX / 2], name[STORE_NAME_MAX], other[300];
+    header.profile[4] = ruin == OF_ANOTHER_LOGIN ? 'y' : 'm';
     struct secret *plain =
         content(role, ruin, ruin == OTHER_GENERATION ? generation + 5 : generation);
     assert_int_equal(store_seal(inner(place), &header, plain, &file.bytes, &file.size), 0);
