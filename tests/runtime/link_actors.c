@@ -26,6 +26,15 @@ static struct message *copy_of(uint32_t type, const void *body, size_t size)
     return message;
 }
 
+/* The first number of the body; a bad peer's noise may be too short for one. */
+static uint32_t number_in(const struct context *context, const void *body)
+{
+    uint32_t number = 0;
+    if (context_message(context)->size >= sizeof number)
+        memcpy(&number, body, sizeof number);
+    return number;
+}
+
 static int on_echo(void *state, struct context *context, const void *body)
 {
     (void)state;
@@ -55,7 +64,7 @@ static int on_stream(void *state, struct context *context, const void *body)
         struct stream *stream = &echo->streams[i];
         if (stream->request.n != 0)
             continue;
-        memcpy(&stream->end, body, sizeof stream->end);
+        stream->end = number_in(context, body);
         stream->next = 0;
         stream->request = context_defer(context);
         go_on(context, stream);
@@ -91,10 +100,11 @@ static int on_cancel(void *state, struct context *context, struct request_id req
 
 static int on_large(void *state, struct context *context, const void *body)
 {
-    uint32_t size;
-    (void)state;
-    memcpy(&size, body, sizeof size);
+    uint32_t size = number_in(context, body);
     struct message *message = message_new(TEST_ECHO, size);
+    (void)state;
+    if (message == NULL)
+        return context_reply_status(context, STATUS_NO_MEMORY, 0);
     memset(message->body, 'x', size);
     message->flags = MESSAGE_WIPE;
     return context_reply(context, message);
@@ -119,9 +129,7 @@ static int on_forward(void *state, struct context *context, const void *body)
 static int on_count(void *state, struct context *context, const void *body)
 {
     struct echo *echo = state;
-    uint32_t number;
-    (void)context;
-    memcpy(&number, body, sizeof number);
+    uint32_t number = number_in(context, body);
     echo->out_of_order += number != echo->counted++;
     return 0;
 }
@@ -139,6 +147,8 @@ static int on_end(void *state, struct context *context, const void *body)
 {
     (void)state;
     (void)body;
+    if (context_message(context)->size > 0) /* noise */
+        return context_reply_status(context, STATUS_MALFORMED, 0);
     context_reply(context, copy_of(TEST_ECHO, "end", 3));
     runtime_stop(context_runtime(context));
     return 0;
