@@ -44,7 +44,7 @@ bool context_finish(struct context *context, int error)
     return false;
 }
 
-void cold_free(struct cold *cold)
+static void cold_free(struct cold *cold)
 {
     if (cold)
         inspection_free(cold->inspection);

@@ -67,17 +67,6 @@ const char *context_sender_peer(const struct context *context)
     return link ? runtime_peer_name(context->runtime, link) : "";
 }
 
-const char *context_sender_name(const struct context *context)
-{
-    struct worker *worker = context->worker;
-
-    if (!context->message || !worker || id_link(context->message->from))
-        return "";
-    name_of(context->runtime, context->message->from, worker->sender_name,
-            sizeof worker->sender_name);
-    return worker->sender_name;
-}
-
 int context_send(struct context *context, struct actor_id to, struct message *message)
 {
     if (!message)

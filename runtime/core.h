@@ -170,7 +170,6 @@ struct worker {
     _Alignas(64) _Atomic uint32_t ring_head;
     _Alignas(64) _Atomic uint32_t ring_tail;
     _Atomic(struct actor *) ring[RING_SIZE];
-    char sender_name[INTROSPECT_NAME_MAX];
     _Alignas(16) uint8_t decoded[ACTOR_DECODED_MAX];
 };
 
@@ -278,7 +277,6 @@ void context_init(struct context *context, struct runtime *runtime, struct worke
                   struct actor *actor);
 /* After a callback: ends the actor when it asked for that or failed. True: it has ended. */
 bool context_finish(struct context *context, int error);
-void cold_free(struct cold *cold);
 void actor_set_past(struct runtime *runtime, struct actor_id id, unsigned restarts,
                     int last_error);
 

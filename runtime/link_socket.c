@@ -41,7 +41,8 @@ int link_endpoint_check(const char *endpoint)
     return 0;
 }
 
-size_t link_frame_max(size_t body_max)
+/* Largest frame with bodies up to body_max. */
+static size_t link_frame_max(size_t body_max)
 {
     size_t one = FRAME_HEADER_SIZE + FRAME_MESSAGE_SIZE + FRAME_NAME_MAX + body_max;
     return one > LINK_BATCH_BYTES ? one : LINK_BATCH_BYTES;

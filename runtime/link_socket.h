@@ -32,8 +32,6 @@
  * directory is not ours alone (owner and 0700); or what stat said. */
 int link_endpoint_check(const char *endpoint);
 
-/* Largest frame with bodies up to body_max. */
-size_t link_frame_max(size_t body_max);
 /* Bounds and timing that every data socket of ours has. 0 or negative errno. */
 int link_socket_bound(void *socket, size_t body_max);
 

@@ -63,7 +63,7 @@ struct login *logins_add(struct logins *logins, const char *account, uint64_t no
     return login;
 }
 
-struct login *logins_find(struct logins *logins, uint32_t number)
+static struct login *logins_find(struct logins *logins, uint32_t number)
 {
     return number >= 1 && number <= logins->count ? &logins->rows[number - 1] : NULL;
 }

@@ -46,7 +46,6 @@ int logins_init(struct logins *logins);
 void logins_deinit(struct logins *logins);
 /* An empty account gets a name of its own. NULL: no memory, or too many. */
 struct login *logins_add(struct logins *logins, const char *account, uint64_t now_ms);
-struct login *logins_find(struct logins *logins, uint32_t number);
 
 /* malloc'd; the same text each time for one generation. */
 char *login_refresh_token(const struct logins *logins, const struct login *login);

@@ -303,11 +303,6 @@ static void assert_diff(const char *before, const char *after, const char *expec
         strncat(text, "\n", 2);
     }
     assert_string_equal(text, expected);
-    uint8_t digests[2][32];
-    config_digest(was, digests[0]);
-    config_digest(now, digests[1]);
-    if (changes.count > 0)
-        assert_memory_not_equal(digests[0], digests[1], 32);
     config_changes_deinit(&changes);
     config_free(was);
     config_free(now);
@@ -360,10 +355,9 @@ static void a_resolved_config_loads_as_itself(void **state)
         struct config_changes changes;
         assert_int_equal(config_diff(config, again, &changes), 0);
         assert_int_equal(changes.count, 0);
-        uint8_t digests[2][32];
-        config_digest(config, digests[0]);
-        config_digest(again, digests[1]);
-        assert_memory_equal(digests[0], digests[1], 32);
+        char *text_again = config_json(again);
+        assert_string_equal(text, text_again);
+        free(text_again);
         free(text);
         config_free(config);
         config_free(again);

@@ -125,8 +125,6 @@ bool context_is_part(const struct context *context);
  * ("" when local). */
 uint32_t context_sender_kind(const struct context *context);
 const char *context_sender_peer(const struct context *context);
-/* The registered name of the sending actor, "" when it has none or is remote. */
-const char *context_sender_name(const struct context *context);
 
 /* Sends take the message whatever happens. 0, or a negative errno for what is known at once:
  * -ENOENT no such actor, -EAGAIN mailbox full, -EHOSTUNREACH link down, -EMSGSIZE; each is also

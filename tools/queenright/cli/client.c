@@ -21,7 +21,7 @@ static const struct {
     {"bad_config", EXIT_CODE_CONFIG},      {"not_configured", EXIT_CODE_CONFIG},
 };
 
-int client_exit_of_refusal(const char *code)
+static int exit_of_refusal(const char *code)
 {
     for (size_t i = 0; i < sizeof(refusal_exits) / sizeof(refusal_exits[0]); i++)
         if (strcmp(refusal_exits[i].code, code) == 0)
@@ -57,7 +57,7 @@ static int fail_refusal(const struct message *answer)
     proto_text_copy(refusal.remedy, remedy, sizeof(remedy));
     command_error(remedy[0] ? remedy : NULL, "%s: %.*s", code, (int)refusal.why.size,
                   refusal.why.data ? refusal.why.data : "");
-    return client_exit_of_refusal(code);
+    return exit_of_refusal(code);
 }
 
 static int fail_status(const char *to, const char *peer, const struct message *answer)

@@ -26,5 +26,3 @@ int client_run(struct link_client *client, const char *to, const struct proto_sc
     client_run(client, to, &name##_schema, (const struct name *){(question)}, timeout_ms, on_part, \
                arg, MSG_##wanted, ret_answer)
 
-/* The exit code for a refusal code, from one table. */
-int client_exit_of_refusal(const char *code);

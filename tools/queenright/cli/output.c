@@ -171,7 +171,8 @@ const char *output_number(char ret_text[24], uint64_t number)
     return ret_text;
 }
 
-const char *output_span(char ret_text[32], int64_t ms)
+/* "3 h 12 min", "45 s", "120 ms": the two largest units. */
+static const char *span_text(char ret_text[32], int64_t ms)
 {
     int64_t s = ms / 1000;
 
@@ -195,9 +196,9 @@ const char *output_when(char ret_text[40], int64_t at_ms, int64_t now_ms)
     if (at_ms == 0)
         snprintf(ret_text, 40, "-");
     else if (at_ms >= now_ms)
-        snprintf(ret_text, 40, "in %s", output_span(span, at_ms - now_ms));
+        snprintf(ret_text, 40, "in %s", span_text(span, at_ms - now_ms));
     else
-        snprintf(ret_text, 40, "%s ago", output_span(span, now_ms - at_ms));
+        snprintf(ret_text, 40, "%s ago", span_text(span, now_ms - at_ms));
     return ret_text;
 }
 

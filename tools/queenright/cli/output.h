@@ -33,8 +33,6 @@ int output_flush(void);
 
 /* A number as text, in one of the caller's buffers. */
 const char *output_number(char ret_text[24], uint64_t number);
-/* "3 h 12 min", "45 s", "120 ms": the two largest units. */
-const char *output_span(char ret_text[32], int64_t ms);
 /* "in 3 h 12 min", "5 s ago", "-" for 0; `at` and `now` are Unix ms. */
 const char *output_when(char ret_text[40], int64_t at_ms, int64_t now_ms);
 

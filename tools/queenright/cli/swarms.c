@@ -60,7 +60,9 @@ static bool from_config(const struct command_call *call, const struct running *r
     return found;
 }
 
-int swarms_choose(const struct command_call *call, char *ret_name, size_t size)
+/* The swarm of --swarm, else of the config that would be found here when it runs, else the only
+ * one that runs. 0, or an exit code after an error. */
+static int choose(const struct command_call *call, char *ret_name, size_t size)
 {
     const char *wanted = command_value(call, KEY_SWARM);
     struct running running = {.paths = &call->paths};
@@ -92,7 +94,7 @@ int swarms_open(const struct command_call *call, char *ret_name, size_t size,
                 struct link_client **ret_client)
 {
     char endpoint[256], what[128];
-    int code = swarms_choose(call, ret_name, size);
+    int code = choose(call, ret_name, size);
 
     if (code != 0)
         return code;

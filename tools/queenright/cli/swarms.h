@@ -26,10 +26,6 @@ struct swarm_view {
     size_t agent_count;
 };
 
-/* The swarm of --swarm, else of the config that would be found here when it runs, else the only
- * one that runs. 0, or an exit code after an error. */
-int swarms_choose(const struct command_call *call, char *ret_name, size_t size);
-
 /* Connects to the chosen swarm's `up`. */
 int swarms_open(const struct command_call *call, char *ret_name, size_t size,
                 struct link_client **ret_client);

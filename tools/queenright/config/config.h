@@ -127,8 +127,6 @@ char *config_auth_json(const struct config *config);
 char *config_provider_rule_json(const struct config_provider *provider);
 /* The whole resolved config. Loading it gives the same config again, whatever the environment. */
 char *config_json(const struct config *config);
-/* SHA-256 of all that takes effect: equal for two files that mean the same. */
-void config_digest(const struct config *config, uint8_t ret_digest[32]);
 
 /* ---- what a reload has to do --------------------------------------------------------------- */
 

@@ -2,7 +2,6 @@
 /* The config as the JSON that messages carry: what an agent, the model actor and the keeper are
  * told. Only what the receiver needs, defaults filled in, so that it has none of its own. */
 #include <jansson.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +10,9 @@
 #include "queenright/config/providers.h"
 
 /* Takes the value. */
-static char *dump(json_t *value, size_t flags)
+static char *dump(json_t *value)
 {
-    char *text = value ? json_dumps(value, JSON_COMPACT | flags) : NULL;
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
     json_decref(value);
     return text;
 }
@@ -38,8 +37,7 @@ char *config_agent_json(const struct config_agent *agent)
                           (int)agent->max_tool_rounds, "maxAskDepth", (int)agent->max_ask_depth,
                           "maxQueued", (int)agent->max_queued, "historyTurns",
                           (int)agent->history_turns, "timeoutSeconds",
-                          (json_int_t)(agent->timeout_ms / 1000)),
-                0);
+                          (json_int_t)(agent->timeout_ms / 1000)));
 }
 
 static const char *auth_name(enum config_auth auth)
@@ -68,7 +66,7 @@ char *config_models_json(const struct config *config)
     for (size_t i = 0; i < config->provider_count; i++)
         json_object_set_new(providers, config->providers[i].id,
                             config_provider_json(&config->providers[i]));
-    return dump(json_pack("{s:o}", "providers", providers), 0);
+    return dump(json_pack("{s:o}", "providers", providers));
 }
 
 /* The file's order, else the provider's profiles in file order, else the one of default name. */
@@ -101,12 +99,12 @@ char *config_auth_json(const struct config *config)
                                       profile->mode == AUTH_OAUTH ? "oauth" : "api_key", "email",
                                       profile->email));
     }
-    return dump(json_pack("{s:o, s:o}", "profiles", profiles, "order", order), 0);
+    return dump(json_pack("{s:o, s:o}", "profiles", profiles, "order", order));
 }
 
 char *config_provider_rule_json(const struct config_provider *provider)
 {
-    return dump(provider->oauth ? json_incref(provider->oauth) : json_object(), 0);
+    return dump(provider->oauth ? json_incref(provider->oauth) : json_object());
 }
 
 /* `${` becomes `$${` again, so that what was replaced, or meant as it stood, is not replaced when
@@ -152,54 +150,5 @@ static json_t *tree_escape(json_t *value)
 
 char *config_json(const struct config *config)
 {
-    return dump(tree_escape(config->root), 0);
-}
-
-static json_t *agents_json(const struct config *config)
-{
-    json_t *agents = json_object();
-    for (size_t i = 0; i < config->agent_count; i++) {
-        char *text = config_agent_json(&config->agents[i]);
-        json_object_set_new(agents, config->agents[i].id, json_string(text ? text : ""));
-        free(text);
-    }
-    return agents;
-}
-
-static json_t *nodes_json(const struct config *config)
-{
-    json_t *nodes = json_object();
-    for (size_t i = 0; i < config->node_count; i++)
-        json_object_set_new(nodes, config->nodes[i].name,
-                            json_integer(config->nodes[i].workers));
-    return nodes;
-}
-
-static json_t *rules_json(const struct config *config)
-{
-    json_t *rules = json_object();
-    for (size_t i = 0; i < config->provider_count; i++)
-        if (config->providers[i].oauth)
-            json_object_set(rules, config->providers[i].id, config->providers[i].oauth);
-    return rules;
-}
-
-void config_digest(const struct config *config, uint8_t ret_digest[32])
-{
-    const struct config_supervision *supervision = &config->supervision;
-    char *models = config_models_json(config), *auth = config_auth_json(config);
-    char *text = dump(json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:[i,i,I,I,I]}", "swarm",
-                                config->swarm, "models", json_loads(models ? models : "", 0, NULL),
-                                "auth", json_loads(auth ? auth : "", 0, NULL), "agents",
-                                agents_json(config), "nodes", nodes_json(config), "rules",
-                                rules_json(config), "supervision", (int)supervision->strategy,
-                                (int)supervision->intensity, (json_int_t)supervision->window_ms,
-                                (json_int_t)supervision->backoff_ms,
-                                (json_int_t)supervision->backoff_max_ms),
-                      JSON_SORT_KEYS);
-    crypto_hash_sha256(ret_digest, (const unsigned char *)(text ? text : ""),
-                       text ? strlen(text) : 0);
-    free(models);
-    free(auth);
-    free(text);
+    return dump(tree_escape(config->root));
 }

@@ -48,22 +48,8 @@ static void *row_find(void **rows, size_t *count, size_t row_size, const char *n
     return row;
 }
 
-static bool row_remove(void *rows, size_t *count, size_t row_size, const char *name)
-{
-    char *row = row_find(&rows, count, row_size, name, false);
-    if (!row)
-        return false;
-    char *next = row + row_size, *end = (char *)rows + *count * row_size;
-    memmove(row, next, (size_t)(end - next));
-    (*count)--;
-    return true;
-}
-
 #define FIND(screen, rows, count, name, make)                                                      \
     row_find((void **)&(screen)->rows, &(screen)->count, sizeof *(screen)->rows, (name), (make))
-#define REMOVE(screen, rows, count, name)                                                          \
-    ((screen)->dirty |=                                                                            \
-     row_remove((screen)->rows, &(screen)->count, sizeof *(screen)->rows, (name)))
 
 void screen_set_process(struct screen *screen, const char *name, const char *state, int pid)
 {
@@ -72,11 +58,6 @@ void screen_set_process(struct screen *screen, const char *name, const char *sta
         return;
     screen->dirty |= SET(process->state, state) | (process->pid != pid);
     process->pid = pid;
-}
-
-void screen_remove_process(struct screen *screen, const char *name)
-{
-    REMOVE(screen, processes, process_count, name);
 }
 
 /* The end is kept, cut where a character begins. */
@@ -132,7 +113,13 @@ void screen_add_agent_text(struct screen *screen, const char *id, const char *te
 
 void screen_remove_agent(struct screen *screen, const char *id)
 {
-    REMOVE(screen, agents, agent_count, id);
+    struct screen_agent *agent = FIND(screen, agents, agent_count, id, false);
+    if (!agent)
+        return;
+    size_t after = (size_t)(screen->agents + screen->agent_count - agent - 1);
+    memmove(agent, agent + 1, after * sizeof *agent);
+    screen->agent_count--;
+    screen->dirty = true;
 }
 
 void screen_set_login(struct screen *screen, const struct screen_login *login)
@@ -159,11 +146,6 @@ void screen_set_login(struct screen *screen, const struct screen_login *login)
     row->waiters = login->waiters;
     row->expires_at_ms = login->expires_at_ms;
     row->cooling_until_ms = login->cooling_until_ms;
-}
-
-void screen_remove_login(struct screen *screen, const char *profile)
-{
-    REMOVE(screen, logins, login_count, profile);
 }
 
 /* One line to a file or pipe, with the time, control characters taken out. */

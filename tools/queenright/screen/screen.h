@@ -44,8 +44,6 @@ void screen_set_agent(struct screen *screen, const char *id, const char *node, c
 void screen_add_agent_text(struct screen *screen, const char *id, const char *text, size_t size);
 void screen_remove_agent(struct screen *screen, const char *id);
 void screen_set_login(struct screen *screen, const struct screen_login *login);
-void screen_remove_login(struct screen *screen, const char *profile);
-void screen_remove_process(struct screen *screen, const char *name);
 void screen_event(struct screen *screen, const char *line);
 
 /* Shows what is known at this time (Unix ms). Answers after how many ms it is worth calling again

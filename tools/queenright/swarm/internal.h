@@ -12,7 +12,6 @@
 #include "queenright/swarm/swarm.h"
 
 #define CHILDREN_MAX 32
-#define START_TIMEOUT_MS 10000
 #define DRAIN_MS_DEFAULT 10000
 #define BACKOFF_MS_FIRST 100
 #define BACKOFF_MS_MAX 10000
