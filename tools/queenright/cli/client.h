@@ -25,4 +25,3 @@ int client_run(struct link_client *client, const char *to, const struct proto_sc
 #define client_ask(client, to, name, question, timeout_ms, on_part, arg, wanted, ret_answer)       \
     client_run(client, to, &name##_schema, (const struct name *){(question)}, timeout_ms, on_part, \
                arg, MSG_##wanted, ret_answer)
-

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queenright/cli/swarms.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "proto/control.h"
@@ -115,31 +117,61 @@ static void add_up(struct swarm_view *view, const char *endpoint)
     snprintf(row->endpoint, sizeof(row->endpoint), "%s", endpoint);
 }
 
+static void add_process(struct swarm_view *view, const struct swarm_process *process)
+{
+    struct swarm_view_process *row;
+
+    if (view->process_count == SWARM_PROCESSES_MAX) /* more than `up` can start */
+        return;
+    row = &view->processes[view->process_count++];
+    *row = (struct swarm_view_process){.pid = process->pid, .restarts = process->restarts};
+    proto_text_copy(process->name, row->name, sizeof(row->name));
+    proto_text_copy(process->kind, row->kind, sizeof(row->kind));
+    proto_text_copy(process->state, row->state, sizeof(row->state));
+    proto_text_copy(process->endpoint, row->endpoint, sizeof(row->endpoint));
+}
+
+static int add_agent(struct swarm_view *view, const struct swarm_agent *agent)
+{
+    struct swarm_view_agent *row;
+
+    if (view->agent_count == view->agent_capacity) {
+        size_t capacity = view->agent_capacity ? 2 * view->agent_capacity : 64;
+        struct swarm_view_agent *grown = reallocarray(view->agents, capacity, sizeof(*grown));
+
+        if (!grown)
+            return -ENOMEM;
+        view->agents = grown;
+        view->agent_capacity = capacity;
+    }
+    row = &view->agents[view->agent_count++];
+    *row = (struct swarm_view_agent){0};
+    proto_text_copy(agent->agent, row->name, sizeof(row->name));
+    proto_text_copy(agent->node, row->node, sizeof(row->node));
+    proto_text_copy(agent->models, row->models, sizeof(row->models));
+    proto_text_copy(agent->endpoint, row->endpoint, sizeof(row->endpoint));
+    return 0;
+}
+
 static int on_view_part(void *arg, const struct message *part)
 {
-    struct swarm_view *view = arg;
     struct swarm_process process;
     struct swarm_agent agent;
 
-    if (part->type == MSG_swarm_process && view->process_count < SWARM_PROCESSES_MAX &&
-        proto_unpack(&swarm_process_schema, part->body, part->size, &process) == 0) {
-        struct swarm_view_process *row = &view->processes[view->process_count++];
-
-        *row = (struct swarm_view_process){.pid = process.pid, .restarts = process.restarts};
-        proto_text_copy(process.name, row->name, sizeof(row->name));
-        proto_text_copy(process.kind, row->kind, sizeof(row->kind));
-        proto_text_copy(process.state, row->state, sizeof(row->state));
-        proto_text_copy(process.endpoint, row->endpoint, sizeof(row->endpoint));
-    } else if (part->type == MSG_swarm_agent && view->agent_count < SWARM_AGENTS_MAX &&
-               proto_unpack(&swarm_agent_schema, part->body, part->size, &agent) == 0) {
-        struct swarm_view_agent *row = &view->agents[view->agent_count++];
-
-        proto_text_copy(agent.agent, row->name, sizeof(row->name));
-        proto_text_copy(agent.node, row->node, sizeof(row->node));
-        proto_text_copy(agent.models, row->models, sizeof(row->models));
-        proto_text_copy(agent.endpoint, row->endpoint, sizeof(row->endpoint));
-    }
+    if (part->type == MSG_swarm_process &&
+        proto_unpack(&swarm_process_schema, part->body, part->size, &process) == 0)
+        add_process(arg, &process);
+    else if (part->type == MSG_swarm_agent &&
+             proto_unpack(&swarm_agent_schema, part->body, part->size, &agent) == 0)
+        return add_agent(arg, &agent);
     return 0;
+}
+
+void swarms_view_free(struct swarm_view *view)
+{
+    if (view)
+        free(view->agents);
+    free(view);
 }
 
 int swarms_view(const struct command_call *call, struct swarm_view **ret_view)
@@ -165,7 +197,7 @@ int swarms_view(const struct command_call *call, struct swarm_view **ret_view)
     if (code == 0)
         *ret_view = view;
     else
-        free(view);
+        swarms_view_free(view);
     return code;
 }
 
@@ -175,11 +207,12 @@ const struct swarm_view_agent *swarms_agent(const struct swarm_view *view, const
     const char *nearest = NULL;
     char remedy[128];
 
+    for (size_t i = 0; i < view->agent_count; i++)
+        if (strcasecmp(name, view->agents[i].name) == 0)
+            return &view->agents[i];
     for (size_t i = 0; i < view->agent_count; i++) {
         size_t far = word_distance(name, view->agents[i].name);
 
-        if (far == 0)
-            return &view->agents[i];
         if (far < best) {
             best = far;
             nearest = view->agents[i].name;

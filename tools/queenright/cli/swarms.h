@@ -6,7 +6,6 @@
 #include "runtime/link.h"
 
 #define SWARM_PROCESSES_MAX 34
-#define SWARM_AGENTS_MAX 256
 
 struct swarm_view_process {
     char name[64], kind[16], state[16], endpoint[256];
@@ -17,13 +16,13 @@ struct swarm_view_agent {
     char name[64], node[64], models[512], endpoint[256];
 };
 
-/* What its `up` says of a swarm. Owned; free with free(). */
+/* What its `up` says of a swarm. */
 struct swarm_view {
     char name[64];
     struct swarm_view_process processes[SWARM_PROCESSES_MAX];
     size_t process_count;
-    struct swarm_view_agent agents[SWARM_AGENTS_MAX];
-    size_t agent_count;
+    struct swarm_view_agent *agents;
+    size_t agent_count, agent_capacity;
 };
 
 /* Connects to the chosen swarm's `up`. */
@@ -31,5 +30,6 @@ int swarms_open(const struct command_call *call, char *ret_name, size_t size,
                 struct link_client **ret_client);
 /* The whole view; up and keeper are among its processes. */
 int swarms_view(const struct command_call *call, struct swarm_view **ret_view);
+void swarms_view_free(struct swarm_view *view); /* NULL is allowed */
 /* NULL after an error with the known names. */
 const struct swarm_view_agent *swarms_agent(const struct swarm_view *view, const char *name);

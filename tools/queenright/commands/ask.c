@@ -106,7 +106,7 @@ static int open_agent(const struct command_call *call, char *ret_agent, size_t s
     } else {
         code = EXIT_CODE_FAILED;
     }
-    free(view);
+    swarms_view_free(view);
     return code;
 }
 

@@ -192,7 +192,7 @@ int cmd_agents(struct command_call *call)
     if (code != 0)
         return code;
     code = print_agents(call, view);
-    free(view);
+    swarms_view_free(view);
     return code;
 }
 
@@ -260,7 +260,7 @@ int cmd_status(struct command_call *call)
     }
     if (call->json)
         fputs(next > EXIT_CODE_SOON ? "[]}\n" : "}\n", stdout);
-    free(view);
+    swarms_view_free(view);
     return code == EXIT_CODE_FAILED || next == EXIT_CODE_SOON ? (code ? code : next)
                                                               : (next > code ? next : code);
 }

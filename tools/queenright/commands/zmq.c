@@ -72,7 +72,7 @@ static int list_all(const struct command_call *call, const struct column *column
         if (output_print(list.output, empty) < 0)
             code = EXIT_CODE_FAILED;
     }
-    free(view);
+    swarms_view_free(view);
     output_free(list.output);
     return code;
 }
@@ -242,7 +242,7 @@ static int open_actor(const struct command_call *call, const char *given, char *
         command_error("queenright zmq ls", "no process has an actor \"%s\"", given);
         code = EXIT_CODE_FAILED;
     }
-    free(view);
+    swarms_view_free(view);
     return code;
 }
 
