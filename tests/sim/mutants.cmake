@@ -31,7 +31,7 @@ function(sim_mutant name)
   target_link_options(${program} PRIVATE -Wl,--wrap=sodium_malloc -Wl,--wrap=sodium_free)
   set_target_properties(${program} PROPERTIES EXCLUDE_FROM_ALL TRUE)
   add_test(NAME ${program} COMMAND ${program} --seeds 2000 --quick)
-  set_tests_properties(${program} PROPERTIES TIMEOUT 120 LABELS "slow;mutant"
+  set_tests_properties(${program} PROPERTIES TIMEOUT 300 LABELS "slow;mutant"
     FIXTURES_REQUIRED sim_mutants PASS_REGULAR_EXPRESSION "seed [0-9]+: (${arg_SEES})")
   set(sim_mutants ${sim_mutants} ${program} PARENT_SCOPE)
 endfunction()
@@ -67,7 +67,7 @@ sim_mutant(alias_digest_forgotten SEES "promise 1|import|generation" FILE actors
   FROM "if (job->has_digest && credential_add_digest(result, job->digest) != 0)" TO "if (false)")
 sim_mutant(loop_on_401 SEES "loop" FILE actors/token/step_waiters.c
   FROM "(can_refresh && profile->rejections == 1)" TO "can_refresh")
-sim_mutant(waiter_dropped SEES "answers|service" FILE actors/token/step_waiters.c
+sim_mutant(waiter_dropped SEES "answers|service|promise [29]" FILE actors/token/step_waiters.c
   FROM "else\n            profile->waiters[kept++] = *waiter;"
   TO "else if (kept == 0)\n            profile->waiters[kept++] = *waiter;")
 sim_mutant(html_is_terminal SEES "needs_login" FILE actors/token/answer.c
@@ -85,6 +85,48 @@ sim_mutant(rejected_past_the_lease SEES "generation" FILE actors/proxy/proxy_act
 sim_mutant(origin_forgotten SEES "pinned" FILE actors/token/step.c
   FROM "*profile->rule = *event->rule;\n}"
   TO "*profile->rule = *event->rule;\n    profile->origin[0] = 0;\n}")
+sim_mutant(copy_is_spent SEES "copied" FILE actors/token/step_policy.c
+  FROM "if (step->copied || policy_restored(profile))" TO "if (policy_restored(profile))")
+sim_mutant(backup_is_spent SEES "restored" FILE actors/token/step_policy.c
+  FROM "if (step->copied || policy_restored(profile))" TO "if (step->copied)")
+sim_mutant(keeper_not_told SEES "restored" FILE actors/proxy/proxy_actor.c
+  FROM "        tell_seen(state, state->leases[i], context);"
+  TO "        state->leases[i]->away_ns = 0;")
+sim_mutant(asked_before_told SEES "restored" FILE actors/proxy/proxy_actor.c
+  FROM "        tell_seen(state, state->leases[i], context);"
+  TO "        state->leases[i]->away_ns = 0;"
+  FROM2 "    if (lease->used && lease->generation_seen != 0)\n        upstream_watch(state, lease, context);\n"
+  TO2 "")
+sim_mutant(seen_under_one_name SEES "restored|generation" FILE actors/proxy/proxy_actor.c
+  FROM "        if (strcmp(state->leases[i]->profile, profile) == 0)\n\
+            state->leases[i]->generation_seen = seen;" TO "        (void)seen;")
+sim_mutant(earliest_ignored SEES "earliest" FILE actors/token/step_policy.c
+  FROM "    profile->earliest_ns = boot_time(step, earliest);" TO "    profile->earliest_ns = 0;")
+sim_mutant(earliest_by_our_clock SEES "earliest" FILE actors/token/answer.c
+  FROM "    told_ms += now_ms - issued_ms;" TO "")
+sim_mutant(forced_one_by_one SEES "promise 2" FILE actors/token/step_waiters.c
+  FROM "event->force && (profile->refreshes == 0 ||" TO "event->force && (true ||")
+sim_mutant(any_life_is_granted SEES "promise 2|loop" FILE actors/token/step_waiters.c
+  FROM "return min_valid_ms > most ? most : min_valid_ms;"
+  TO "return most != 0 ? min_valid_ms : most;")
+sim_mutant(valid_token_withheld SEES "promise 2" FILE actors/token/step_waiters.c
+  FROM "if (good && (profile->credential.generation > waiter->generation ||"
+  TO "if (good && profile->phase != PHASE_SENT &&\n\
+        (profile->credential.generation > waiter->generation ||")
+sim_mutant(failed_save_is_quiet SEES "promise 5" FILE actors/token/step_state.c
+  FROM "fault != FAULT_NONE && fault != profile->fault;"
+  TO "fault != FAULT_NONE && fault != FAULT_STORE && fault != profile->fault;")
+sim_mutant(failed_save_is_final SEES "promise 5|service" FILE actors/token/step_refresh.c
+  FROM "profile->phase == PHASE_NONE && profile->unsaved && !profile->importing" TO "false")
+sim_mutant(cooling_is_ignored SEES "promise 7" FILE actors/token/step_waiters.c
+  FROM "*cooling = profile_cooling(profile, now);" TO "*cooling = NULL;")
+sim_mutant(no_remedy SEES "promise 7" FILE actors/token/step_state.c
+  FROM "        return \"log in again with the program it came from, then queenright auth import \""
+  TO "        return \"\";\n        return \"\"")
+sim_mutant(refresh_token_granted SEES "promise 8|grant" FILE actors/token/token_actions.c
+  FROM "(struct proto_text){secret_data(credential->access),"
+  TO "(struct proto_text){secret_data(credential->refresh != NULL ? credential->refresh\n\
+                                                                 : credential->access),")
 
 add_custom_target(sim_mutants DEPENDS ${sim_mutants})
 add_test(NAME sim_mutants COMMAND ${CMAKE_COMMAND} --build "${CMAKE_BINARY_DIR}"

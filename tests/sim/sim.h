@@ -182,7 +182,7 @@ struct refresh_token {
     bool confirmed;       /* two-phase: it, or its access token, was used */
     bool durable;         /* our store has it, or a sealed answer with it */
     bool saved;           /* so, or it had */
-    bool restored;        /* an old backup has brought it back */
+    bool restored;        /* an old backup has brought it back, and knows of no request for it */
     unsigned in_memory;   /* the boot of the keeper that received it whole; 0: none */
     bool ended;           /* the server said a terminal code for it */
     bool in_doubt;        /* sent, no definite answer came */

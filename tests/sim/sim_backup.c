@@ -21,10 +21,11 @@ void backup_take(struct sim *sim)
     sim->backup = memory_disk_copy(sim->disk);
 }
 
-static void know(struct login *login, unsigned number)
+/* `forgotten`: that it may have been spent. An intent that came back with it says so. */
+static void know(struct login *login, unsigned number, bool forgotten)
 {
     login->refresh[number].durable = true;
-    login->refresh[number].restored = true;
+    login->refresh[number].restored = forgotten;
 }
 
 /* What lies on the disk now is all that is left. */
@@ -36,7 +37,7 @@ static void on_found(struct sim *sim, void *arg, struct stored *stored)
     (void)arg;
     if (!find_refresh(sim, secret_data(stored->credential.refresh), &login, &number))
         return;
-    know(login, number);
+    know(login, number, !stored->has_intent);
     for (unsigned i = 0; i < sim->node_count; i++)
         sim->totals->restored_seen += sim->nodes[i].seen[login->number] >
                                       stored->credential.generation;
@@ -44,7 +45,7 @@ static void on_found(struct sim *sim, void *arg, struct stored *stored)
     login->aliased = stored->credential.aliases[0] != '\0';
     if (stored->has_answer && stored->answer.complete && stored->answer.body != NULL &&
         find_refresh(sim, secret_data(stored->answer.body), &login, &number))
-        know(login, number);
+        know(login, number, true);
 }
 
 static void disk_replace(struct sim *sim, struct memory_disk *disk)

@@ -148,6 +148,9 @@ static int on_token_imported(struct operator_state *state, struct context *conte
         sim_fail(state->sim, "import: a stale copy of %s was %.*s",
                  login_of(state->sim, context_tag(context))->name, (int)message->outcome.size,
                  message->outcome.data);
+    if (context_tag(context) >> 32 == ORDER_ALIAS && proto_text_equal(message->outcome, "stored"))
+        sim_fail(state->sim, "import: %s is stored a second time, under another name",
+                 login_of(state->sim, context_tag(context))->name);
     imported(state->sim, context_tag(context));
     return 0;
 }
