@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The transport actor's state, shared by its files: link_transport.c (the actor and its loop),
- * link_peer.c (peers and what is queued towards them), link_dial.c (links we dial) and
- * link_accept.c (links that come in).
+/* The transport actor's state, shared by its files: link.c (what other threads ask for),
+ * link_transport.c (the actor and its loop), link_peer.c (peers and what is queued towards them),
+ * link_dial.c (links we dial) and link_accept.c (links that come in).
  *
  * One thread, the actor's, owns all sockets. link_listen and link_dial make theirs in the caller's
  * thread, so that an error is the caller's to see, and hand them over under the lock; ZeroMQ
@@ -46,6 +46,12 @@ struct link_transport {
     size_t item_count, item_capacity;
     bool items_stale;
 };
+
+/* ---- link.c ------------------------------------------------------------------------------ */
+
+/* transport_port.links */
+size_t link_transport_links(struct transport_port *port, uint64_t *cursor,
+                            struct link_info *ret_rows, size_t max);
 
 /* ---- link_peer.c ------------------------------------------------------------------------- */
 
