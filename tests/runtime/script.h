@@ -23,6 +23,7 @@ typedef int (*script_fn)(struct script *script, struct context *context,
 struct script {
     struct log *log;
     const char *name;
+    struct actor_id id; /* of its last start */
     script_fn on_ask, on_answer, on_do, on_tell, on_part, on_stop;
     int start_error;
     struct actor_id to;
@@ -49,8 +50,8 @@ __attribute__((format(printf, 2, 3))) static inline void say(struct log *log, co
 
 static inline int script_start(void *state, struct context *context, const void *config)
 {
-    (void)context;
     SCRIPT(state) = (struct script *)(uintptr_t)config;
+    SCRIPT(state)->id = context_self(context);
     return SCRIPT(state)->start_error;
 }
 
@@ -165,11 +166,10 @@ static inline int post(struct manual *manual, struct actor_id to, uint32_t type)
 }
 
 /* Makes the actor run its on_do. */
-static inline void act(struct manual *manual, struct actor_id to, struct script *script,
-                       script_fn what)
+static inline void act(struct manual *manual, struct script *script, script_fn what)
 {
     script->on_do = what;
-    assert_int_equal(post(manual, to, MSG_DO), 0);
+    assert_int_equal(post(manual, script->id, MSG_DO), 0);
     manual_run(manual);
 }
 
@@ -255,3 +255,36 @@ static inline int do_monitor(struct script *script, struct context *context,
     context_monitor(context, script->to);
     return 0;
 }
+
+/* What most tests stand on; freed when the test has ended, also when it has failed. Scripts lie
+ * here, for their actors may outlive the test's function. */
+struct stage {
+    struct manual manual;
+    struct log log;
+    struct script a, b, c, d;
+};
+
+static inline int stage_setup(void **state)
+{
+    struct stage *stage = calloc(1, sizeof *stage);
+    assert_non_null(stage);
+    manual_open(&stage->manual);
+    *state = stage;
+    return 0;
+}
+
+static inline int stage_teardown(void **state)
+{
+    struct stage *stage = *state;
+    manual_close(&stage->manual);
+    free(stage);
+    return 0;
+}
+
+static inline struct actor_id stage_spawn(struct stage *stage, struct script *script,
+                                          const char *name)
+{
+    return script_spawn(&stage->manual, script, &stage->log, name);
+}
+
+#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_setup, stage_teardown)

@@ -107,8 +107,8 @@ static void open_requests_show_at_both_ends(void **state)
     manual_open(&manual);
     struct actor_id a_id = script_spawn(&manual, &a, &log, "a");
     struct actor_id b_id = a.to = script_spawn(&manual, &b, &log, "b");
-    act(&manual, a_id, &a, do_monitor); /* not a request to show */
-    act(&manual, a_id, &a, do_ask);
+    act(&manual, &a, do_monitor); /* not a request to show */
+    act(&manual, &a, do_ask);
     manual_pass(&manual, 3 * SECOND);
     assert_int_equal(introspect_open(manual.runtime, a_id, &cursor, rows, 4), 1);
     assert_true(rows[0].outgoing);
@@ -186,10 +186,10 @@ static void drops_name_reason_type_and_both_ends(void **state)
     uint64_t cursor = 0;
     (void)state;
     manual_open(&manual);
-    struct actor_id a_id = script_spawn(&manual, &a, &log, "a");
+    script_spawn(&manual, &a, &log, "a");
     a.to = script_spawn(&manual, &b, &log, "b");
-    act(&manual, a_id, &a, do_ask);
-    act(&manual, a_id, &a, do_ask);
+    act(&manual, &a, do_ask);
+    act(&manual, &a, do_ask);
     manual_pass(&manual, SECOND);
     assert_int_equal(introspect_drops(manual.runtime, &cursor, rows, 4), 1);
     assert_int_equal(rows[0].reason, STATUS_UNANSWERED);

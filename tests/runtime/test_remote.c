@@ -118,13 +118,13 @@ static void ends_close(struct ends *ends)
 
 static void home_acts(struct ends *ends, script_fn what)
 {
-    act(&ends->home, ends->a_id, &ends->a, what);
+    act(&ends->home, &ends->a, what);
     run(ends);
 }
 
 static void b_acts(struct ends *ends, script_fn what)
 {
-    act(&ends->away, ends->b_id, &ends->b, what);
+    act(&ends->away, &ends->b, what);
     run(ends);
 }
 
@@ -267,7 +267,7 @@ static void a_forward_there_keeps_credit_and_cancel(void **state)
     ends.c.on_ask = do_defer;
     home_acts(&ends, do_ask);
     home_acts(&ends, do_credit_two);
-    act(&ends.away, ends.c_id, &ends.c, do_parts);
+    act(&ends.away, &ends.c, do_parts);
     run(&ends);
     home_acts(&ends, do_cancel);
     assert_log(&ends.log,
@@ -288,18 +288,18 @@ static void an_alias_relays_and_the_answer_finds_back(void **state)
     assert_int_equal(runtime_unregister(ends.home.runtime, "a"), -ENOENT);
     ends.b.on_ask = do_reply;
     ends.c.to = runtime_remote(ends.away.runtime, "home", "lumi");
-    act(&ends.away, ends.c_id, &ends.c, do_ask);
+    act(&ends.away, &ends.c, do_ask);
     run(&ends);
     assert_log(&ends.log, "c:do b:ask c:answer ");
 
     ends.b.on_ask = do_defer;
-    act(&ends.away, ends.c_id, &ends.c, do_ask);
+    act(&ends.away, &ends.c, do_ask);
     run(&ends);
-    act(&ends.away, ends.c_id, &ends.c, do_cancel);
+    act(&ends.away, &ends.c, do_cancel);
     run(&ends);
     assert_log(&ends.log, "c:do b:ask c:do b:cancel ");
     assert_int_equal(runtime_unregister(ends.home.runtime, "lumi"), 0);
-    act(&ends.away, ends.c_id, &ends.c, do_ask);
+    act(&ends.away, &ends.c, do_ask);
     run(&ends);
     assert_log(&ends.log, "c:do c:status(no_such_actor,7) ");
     ends_close(&ends);
@@ -385,7 +385,7 @@ static void more_parts_than_credit_are_dropped(void **state)
     (void)state;
     ends_open(&ends);
     ends.a.credit = 1;
-    act(&ends.home, ends.a_id, &ends.a, do_ask);
+    act(&ends.home, &ends.a, do_ask);
     uint64_t request = ends.out.packets[0].message->request;
     for (int i = 0; i < 3; i++)
         runtime_deliver(ends.home.runtime, ends.back.peer_there,

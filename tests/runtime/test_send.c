@@ -13,7 +13,7 @@ static void a_late_push_is_not_handled_by_the_next_incarnation(void **state)
     (void)state;
     manual_open(&manual);
     struct actor_id old = script_spawn(&manual, &first, &log, "atlas");
-    act(&manual, old, &first, do_stop);
+    act(&manual, &first, do_stop);
     struct actor_id new = script_spawn(&manual, &second, &log, "atlas");
     struct actor *actor = actor_find(manual.runtime, old);
     assert_ptr_equal(actor, actor_find(manual.runtime, new));
@@ -45,13 +45,13 @@ static void sends_say_at_once_what_is_known_at_once(void **state)
     char expected[64];
     (void)state;
     manual_open(&manual);
-    struct actor_id id = script_spawn(&manual, &a, &log, "a");
+    script_spawn(&manual, &a, &log, "a");
     a.to = script_spawn(&manual, &b, &log, "b");
-    act(&manual, id, &a, do_tell_twice);
+    act(&manual, &a, do_tell_twice);
     snprintf(expected, sizeof expected, "a:do 0 %d b:tell ", -ENOMEM);
     assert_log(&log, expected);
-    act(&manual, a.to, &b, do_stop);
-    act(&manual, id, &a, do_tell_twice);
+    act(&manual, &b, do_stop);
+    act(&manual, &a, do_tell_twice);
     snprintf(expected, sizeof expected, "b:do b:stop a:do %d %d ", -ENOENT, -ENOMEM);
     assert_log(&log, expected);
     struct actor_info info;

@@ -46,9 +46,7 @@ static void tree_open(struct tree *tree, enum supervisor_strategy strategy)
 
 static void kill_child(struct tree *tree, int i)
 {
-    struct actor_id id = runtime_lookup(tree->manual.runtime, tree->scripts[i].name);
-    assert_true(actor_id_is_set(id));
-    act(&tree->manual, id, &tree->scripts[i], do_fail);
+    act(&tree->manual, &tree->scripts[i], do_fail);
 }
 
 static void one_for_one_restarts_only_the_failed_child(void **state)
@@ -99,8 +97,8 @@ static void too_many_restarts_fail_the_supervisor(void **state)
     (void)state;
     tree_open(&tree, ONE_FOR_ONE);
     watcher.to = tree.supervisor;
-    struct actor_id id = script_spawn(&tree.manual, &watcher, &tree.log, "watcher");
-    act(&tree.manual, id, &watcher, do_monitor);
+    script_spawn(&tree.manual, &watcher, &tree.log, "watcher");
+    act(&tree.manual, &watcher, do_monitor);
     for (int i = 0; i < 2; i++) {
         kill_child(&tree, 0);
         manual_pass(&tree.manual, SECOND);
@@ -152,7 +150,7 @@ static void a_child_that_may_end_is_not_started_again(void **state)
         .name = "d", .ops = &said_ops, .config = &d, .restart = RESTART_ON_FAILURE};
     assert_int_equal(supervisor_add(tree.manual.runtime, tree.supervisor, &child), 0);
     assert_int_equal(supervisor_add(tree.manual.runtime, tree.supervisor, &child), -EEXIST);
-    act(&tree.manual, runtime_lookup(tree.manual.runtime, "d"), &d, do_stop);
+    act(&tree.manual, &d, do_stop);
     manual_pass(&tree.manual, SECOND);
     assert_log(&tree.log, "d:start d:do d:stop ");
     manual_close(&tree.manual);
@@ -204,8 +202,8 @@ static void of_children_that_come_together_each_starts_for_itself(void **state)
                                        {.name = "e", .ops = &said_ops, .config = &e},
                                        {.name = "f", .ops = &said_ops, .config = &f}};
     struct script asker = {.extra = (void *)(uintptr_t)specs, .to = tree.supervisor};
-    struct actor_id id = script_spawn(&tree.manual, &asker, &tree.log, "g");
-    act(&tree.manual, id, &asker, do_add_three);
+    script_spawn(&tree.manual, &asker, &tree.log, "g");
+    act(&tree.manual, &asker, do_add_three);
     assert_log(&tree.log, "g:do d:start e:start e:stop f:start ");
     assert_int_equal(tree.manual.logged, 1);
     manual_close(&tree.manual);

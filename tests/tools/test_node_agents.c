@@ -77,7 +77,7 @@ static void enter(struct node *node, struct config *next)
     config_free(node->before);
     node->before = node->next;
     node->next = next;
-    act(&node->manual, runtime_lookup(node->manual.runtime, "node"), &node->script, do_enter);
+    act(&node->manual, &node->script, do_enter);
 }
 
 static unsigned running(struct node *node, unsigned first, unsigned last)
