@@ -142,7 +142,7 @@ void lane_deinit(struct lane *lane);
 void item_answer(struct context *context, struct item *item, struct message *answer);
 void item_refuse(struct context *context, struct item *item, const struct refusal *refusal);
 
-/* ---- turn.c -------------------------------------------------------------------------------- */
+/* ---- turn.c, turn_model.c, turn_tools.c ------------------------------------------------------ */
 
 /* Takes the item. */
 void turn_begin(struct lane *lane, struct context *context, struct item *item);
