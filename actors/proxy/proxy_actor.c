@@ -14,7 +14,6 @@
  *         watched, so that an idle one is not refreshed for nothing. */
 #include "proxy/proxy.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,7 @@
 #include "upstream.h"
 
 #define RENEW_EVERY_MS 5000u /* past its renewal time a lease asks upstream at most this often */
+
 /* ---- joining -------------------------------------------------------------------------------- */
 
 static void join(struct proxy_state *state, struct context *context)
