@@ -83,7 +83,7 @@ class Peer:
                                         stdin=subprocess.DEVNULL, env=env)
         self.ready = {}
 
-    def read_ready(self, pattern=r"(\{.*\})\n", timeout_s=20):
+    def read_ready(self, pattern=r"(\{.*\})\n", timeout_s=90):
         """What the pattern finds in its output: JSON with "port" or "url", or a URL."""
         end = time.monotonic() + timeout_s
         while not (found := re.search(pattern, self.output())):

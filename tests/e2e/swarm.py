@@ -38,10 +38,10 @@ class Swarm:
     def __init__(self, run, provider, agents=None, name="five", model_base=None,
                  token_path="/oauth/token", encoding="json", rotation="strict",
                  client_id="practice", model="lab/gpt-5.5",
-                 api="openai-responses", oauth=None):
+                 api="openai-responses", oauth=None, state="state"):
         self.run = run
         self.name = name
-        self.state = run.path("state")
+        self.state = run.path(state)
         self.env = {**os.environ, "QUEENRIGHT_STATE": self.state, "HOME": run.folder,
                     "XDG_RUNTIME_DIR": run.path("run")}
         self.file = run.path("queenright.json")

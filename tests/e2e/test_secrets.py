@@ -5,20 +5,25 @@ each says what it is and of which generation, so that every copy is found and to
 A login goes through import, refreshes, grants, rejections, turns, a tap with bodies, status and
 lists, with refusals among them. Then nothing that was printed, logged, audited or stored (the
 import file aside), no socket's directory, no argument and no environment of any process holds a
-token of either kind; no process but the keeper has a refresh token in its memory; and the keeper
-has none of a past generation. Directories are 0700, files 0600, and the keeper leaves no core.
+token of either kind; no process but the keeper has a refresh token in its memory; the keeper has
+none of a past generation, and neither have the nodes of an access token. Directories are 0700,
+files 0600. Keeper and nodes that crash (SIGSEGV) leave no core; a node whose debugging was allowed
+leaves one, with the access token in it, so that the search is known to find what is there.
 
 Memory is read as root; without, that part is left out and the test says so."""
 import collections
+import glob
 import json
 import os
 import re
+import resource
+import signal
 import stat
 import subprocess
 import time
 
 import e2e
-from swarm import Swarm
+from swarm import Swarm, alive
 
 REFRESH = re.compile(rb"practice-refresh-(\d+)-(\d+)-[0-9a-f]{32}")
 # the last part of an access token, behind its claims
@@ -56,7 +61,12 @@ class Watched(Swarm):
 
     printed = b""
 
+    def start(self, *words, **options):
+        nothing_in("an argument", " ".join(words).encode())
+        return super().start(*words, **options)
+
     def call(self, *words, check=True, **options):
+        nothing_in("an argument", " ".join(words).encode())
         done = super().call(*words, check=check, **options)
         if words[:2] != ("auth", "token"):
             self.printed += done.stdout.encode()
@@ -80,7 +90,10 @@ def walk_through(swarm, practice):
         for words in (("status",), ("status", "--json"), ("auth", "list"),
                       ("auth", "list", "--json"), ("zmq", "ls"), ("zmq", "show", "keeper/token"),
                       ("zmq", "show", "home/token"), ("zmq", "show", "home/model"),
-                      ("zmq", "links"), ("zmq", "drops"), ("agents",)):
+                      ("zmq", "links"), ("zmq", "drops"), ("agents",),
+                      ("zmq", "ls", "--json"), ("zmq", "drops", "--json"),
+                      ("zmq", "show", "keeper/store"), ("config", "check", swarm.file),
+                      ("auth", "import", swarm.run.path("nothing-here"))):
             swarm.call(*words, check=False)
     swarm.call("auth", "token", "lab:nobody", check=False)
     e2e.http("POST", practice.url + "/practice/options", '{"token-faults": "200-html:1:1"}')
@@ -126,8 +139,64 @@ def processes_show_none(pids):
         for name in ("environ", "cmdline"):
             with open(f"/proc/{pid}/{name}", "rb") as file:
                 nothing_in(f"/proc/{pid}/{name}", file.read())
-    with open(f"/proc/{pids['keeper']}/limits", encoding="utf-8") as limits:
-        assert re.search(r"Max core file size +0 +0 ", limits.read()), "the keeper may leave a core"
+    for kind in set(pids) - {"up"}:
+        with open(f"/proc/{pids[kind]}/limits", encoding="utf-8") as limits:
+            assert re.search(r"Max core file size +0 +0 ", limits.read()), f"{kind}: a core"
+
+
+def past_access(kind, pid):
+    """A node wipes what it frees: of each login it has the newest access tokens at most."""
+    found = collections.Counter()
+    for _, data in writable_memory(pid):
+        for match in ACCESS.finditer(data):
+            found[tuple(map(int, match.groups()))] += 1
+    newest = {login: max(generation for of, generation in found if of == login)
+              for login, _ in found}
+    past = [key for key in found if newest[key[0]] != key[1]]
+    print(f"{kind}'s memory: copies of access tokens by (login, generation) {dict(found)}")
+    assert not past, f"access tokens of past generations in the memory of {kind}: {past}"
+
+
+def crash(swarm, kind):
+    """The core that kind leaves where it stands, when it dies of a fault: its bytes, or None."""
+    pid = swarm.pids()[kind]
+    place = os.readlink(f"/proc/{pid}/cwd")
+    os.kill(pid, signal.SIGSEGV)
+    e2e.wait_until(f"{kind} is gone", lambda: not alive(pid))
+    cores = [path for path in glob.glob(place + "/core*") + glob.glob(swarm.state + "/**/core*")
+             if os.path.isfile(path) and os.stat(path).st_mtime > time.time() - 60]
+    if not cores:
+        return None
+    with open(cores[0], "rb") as file:
+        data = file.read()
+    for path in cores:
+        os.unlink(path)
+    return data
+
+
+def crashes_leave_no_token():
+    with e2e.Run() as run:
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+        os.chdir(run.folder)
+        practice = run.practice("--access-life=60s")
+        swarm = Swarm(run, practice.url)
+        swarm.practice_login(practice)
+        swarm.up()
+        swarm.ask_all()
+        for kind in ("home", "keeper"):
+            assert crash(swarm, kind) is None, f"{kind} left a core"
+        swarm.down()
+        swarm.env["QUEENRIGHT_DEBUG_NODES"] = "1"
+        swarm.up()
+        swarm.ask_all()
+        core = crash(swarm, "home")
+        os.chdir("/")
+        if core is None:
+            print("no core of home, of keeper; this machine leaves none of others either")
+        else:
+            assert ACCESS.search(core), "the search does not find the token that must be there"
+            assert not REMAINS.search(core), "a node's core holds a refresh token"
+            print("no core of home, of keeper; with debugging allowed one of home, and its token")
 
 
 def memory_holds_the_newest_only(swarm, pids):
@@ -136,6 +205,7 @@ def memory_holds_the_newest_only(swarm, pids):
         tokens = in_memory(pid)
         if kind != "keeper":
             assert not tokens, f"{kind} has a refresh token in memory: {tokens}"
+            past_access(kind, pid)
             continue
         print(f"keeper's memory: copies of refresh tokens by (login, generation) {dict(tokens)}")
         newest = {login: max(generation for of, generation in tokens if of == login)
@@ -146,6 +216,7 @@ def memory_holds_the_newest_only(swarm, pids):
 
 
 def main():
+    crashes_leave_no_token()
     with e2e.Run() as run:
         practice = run.practice("--access-life=2s", "--rotation=grace", "--grace=60s")
         swarm = Watched(run, practice.url, rotation="grace", oauth={"graceSeconds": 60})

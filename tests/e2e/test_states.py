@@ -71,23 +71,13 @@ def two_up_on_one_state():
         print("two up on one state: one swarm each name, one keeper")
 
 
-def elsewhere(run, swarm, practice, name):
-    """The same swarm, its state at another place."""
-    class Other:
-        folder, peers, path = run.folder, run.peers, staticmethod(
-            lambda word: run.path(word if word != "state" else name))
-    other = Swarm(Other, practice.url)
-    assert other.state != swarm.state
-    return other
-
-
 def copied_state_waits_for_adopt():
     with e2e.Run() as run:
         practice = run.practice("--access-life=2s")
         swarm = Swarm(run, practice.url)
         swarm.practice_login(practice)
         swarm.kill("keeper")
-        other = elsewhere(run, swarm, practice, "copy")
+        other = Swarm(run, practice.url, state="copy")
         shutil.copytree(swarm.state, other.state, symlinks=True)
         before = practice.stats()["token_requests"]
         time.sleep(2.2)

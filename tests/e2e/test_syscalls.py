@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every system call of one refresh, in the real keeper, in turn: the process dies at it (strace
 makes SIGKILL of it), or it fails with EIO, or with ENOSPC. The store's thread is traced, which does
-all that a refresh does to files, one call after another; a second pass kills the process at each
-socket call of any thread.
+all that a refresh does to files, one call after another; another pass kills the process at each
+socket call, in the thread that comes to its k-th first. Failing sockets are the proxy's part
+(test_cut_everywhere.py), for here they would also be those of the keeper's clients.
 
 Dying, with a provider that grants grace: the login survives every time. With a strict one: a loss
 is allowed only between the gate (the intent is on disk, the request may leave) and the answer's
-fsync, and every other one is a fault. Failing calls, nobody dying: no loss and no reuse at all, and
+fsync, and every other one is a fault. Whoever is in doubt there is put aside, and judged when the
+provider has said what became of it. Failing calls, nobody dying: no loss and no reuse at all, and
 what is on disk afterwards outlives a kill -9.
 
-TRIALS_S in the environment is how long each pass may take (20); the points are taken in a random
-order, and a long run (TRIALS_S=600) has them all."""
+All points are tried and judged. How often a thread polls or receives is not the same each time: a
+point of the sockets that did not come in three refreshes is counted as not met."""
 import collections
+import concurrent.futures
 import os
-import random
 import re
-import shutil
 import subprocess
 import time
 
@@ -23,8 +24,10 @@ import e2e
 from swarm import Swarm, program
 
 FILES = ("openat", "fsync", "fallocate", "pwrite64", "renameat", "unlinkat", "close")
-SOCKETS = ("connect", "sendto", "recvfrom", "poll")
-TRIALS_S = float(os.environ.get("TRIALS_S", "20"))
+SOCKETS = ("socket", "connect", "sendto", "recvfrom", "poll")
+SOCKET_CALLS = 8   # of one name in one thread, at most
+SETTLE_S = 180
+ACCESS = "--access-life=60s"  # no refresh but those asked for: a kill between trials hits none
 
 
 class Keeper:
@@ -82,40 +85,63 @@ class Strace:
 
 
 class Trial:
-    """One refresh with one fault in it."""
+    """Refreshes with one fault in each, of one login as long as it lives."""
 
-    def __init__(self, run, swarm, practice):
-        self.run, self.swarm, self.practice = run, swarm, practice
+    def __init__(self, run, practice, **words):
+        self.run, self.practice, self.words = run, practice, words
+        self.count = 0
+        self.login_new()
+
+    def login_new(self):
+        """In a state of its own. One refresh first, so that each after it does the same calls."""
+        self.count += 1
+        self.swarm = Swarm(self.run, self.practice.url, state=f"state-{self.count}", **self.words)
+        self.swarm.practice_login(self.practice)
+        self.swarm.kill("keeper")
+        self.swarm.call("auth", "token", "lab:me", "--force")
+        self.swarm.kill("keeper")
 
     def refresh(self, calls, inject=None, everything=False):
+        """The keeper, where it lives on; the trace; whether it died."""
         keeper = Keeper(self.swarm)
         pid = keeper.process.pid if everything else keeper.store_thread()
         strace = Strace(self.run, pid, calls, inject, everything)
         asked = self.swarm.start("auth", "token", "lab:me", "--force")
         asked.communicate(timeout=60)
         trace = strace.end()
-        died = keeper.process.poll() is not None
-        return keeper, trace, died
+        return keeper, trace, keeper.process.poll() is not None
+
+    def dies_at(self, calls, call, k, everything):
+        """Whether a refresh got as far as this call, and the keeper died of it."""
+        for _ in range(3 if everything else 8):  # on a busy machine an asker may give up first
+            keeper, _, dead = self.refresh(calls, f"{call}:signal=KILL:when={k}", everything)
+            keeper.end()
+            if dead:
+                return True
+            self.swarm.kill("keeper")
+        return False
+
+    def in_doubt(self):
+        return self.swarm.logins()["lab:me"]["state"] == "uncertain"
 
     def survives(self):
-        """Judged when nothing is left in the dark: an access token that still lives proves little
-        while the outcome of a refresh is not known."""
-        end = time.monotonic() + 150
-        while time.monotonic() < end:
-            done = self.swarm.call("auth", "token", "lab:me", "--min-valid", "1s", check=False,
-                                   timeout=130)
-            state = self.swarm.logins()["lab:me"]["state"]
-            if state in ("valid", "needs_login"):
-                return done.returncode == 0
-            time.sleep(0.2)
-        raise AssertionError(f"after 150 s still {state}: {done.stderr}")
+        return judged(self.swarm)
 
-    def login_new(self):
-        """In an empty state, for the old one may still wait for its answer."""
-        self.swarm.kill("keeper")
-        shutil.rmtree(self.swarm.state)
-        self.swarm.practice_login(self.practice)
-        assert self.survives(), self.swarm.logins()
+
+def judged(swarm):
+    """Whether the login lives, told when nothing is left in the dark: an access token that still
+    lives proves little while the outcome of a refresh is not known."""
+    end = time.monotonic() + SETTLE_S
+    while time.monotonic() < end:
+        done = swarm.call("auth", "token", "lab:me", "--min-valid", "1s", check=False,
+                          timeout=SETTLE_S)
+        row = swarm.logins()["lab:me"]
+        if row["state"] == "needs_login":
+            assert row["remedy"], row
+        if row["state"] in ("valid", "needs_login"):
+            return done.returncode == 0
+        time.sleep(0.2)
+    raise AssertionError(f"after {SETTLE_S} s still {row}: {done.stderr}")
 
 
 def points_of(trace, calls):
@@ -128,6 +154,8 @@ def points_of(trace, calls):
         if not found or found.group(1) not in calls:
             continue
         call, fd, rest = found.groups()
+        if "Z gran" in rest:
+            break  # the audit says that a token was handed out: the refresh is over, and told
         counts[call] += 1
         point = (call, counts[call])
         points.append(point)
@@ -144,84 +172,82 @@ def points_of(trace, calls):
     return points, exposed
 
 
+def socket_points(trace):
+    """(call, k), k up to the most that one thread did."""
+    counts, most = collections.Counter(), collections.Counter()
+    for line in trace:
+        found = re.match(r"(\d+) +(\w+)\(", line)
+        if found and found.group(2) in SOCKETS:
+            counts[found.groups()] += 1
+    for (_, call), count in counts.items():
+        most[call] = min(max(most[call], count), SOCKET_CALLS)
+    assert {"connect", "sendto", "recvfrom"} <= set(most), f"no exchange in the trace: {most}"
+    return [(call, k) for call, count in most.items() for k in range(1, count + 1)]
+
+
 def kill_pass(rotation, calls, everything=False):
-    options = ("--rotation=grace", "--grace=60s") if rotation == "grace" else ()
+    grace = rotation == "grace"
     with e2e.Run(needs=("strace",)) as run:
-        practice = run.practice("--access-life=2s", *options)
-        swarm = Swarm(run, practice.url, rotation=rotation,
-                      oauth={"graceSeconds": 60} if rotation == "grace" else None)
-        swarm.practice_login(practice)
-        swarm.kill("keeper")
-        trial = Trial(run, swarm, practice)
-        if everything:
-            points, exposed = [(call, k) for call in calls for k in range(1, 9)], None
-        else:
-            keeper, trace, _ = trial.refresh(calls)
-            keeper.end()
-            points, exposed = points_of(trace, calls)
-        random.shuffle(points)
-        end, tried, died, dark, lost = time.monotonic() + TRIALS_S, 0, 0, 0, []
+        practice = run.practice(ACCESS, "--rotation=" + rotation, "--grace=1h")
+        trial = Trial(run, practice, rotation=rotation,
+                      oauth={"graceSeconds": 3600} if grace else {})
+        keeper, trace, _ = trial.refresh(calls, everything=everything)
+        keeper.end()
+        points, exposed = ((socket_points(trace), None) if everything
+                           else points_of(trace, calls))
+        missed, aside, lost = [], [], []
         for call, k in points:
-            if time.monotonic() > end:
-                break
-            keeper, _, dead = trial.refresh(calls, f"{call}:signal=KILL:when={k}", everything)
-            keeper.end()
-            tried, died = tried + 1, died + dead
-            if rotation == "strict" and (call, k) in exposed and TRIALS_S < 300:
-                dark += 1  # a strict provider is left alone for a minute first: a long run waits
+            if not trial.dies_at(calls, call, k, everything):
+                missed.append((call, k))
+            elif not grace and trial.in_doubt():
+                aside.append(((call, k), trial.swarm))
+                trial.swarm.kill("keeper")
                 trial.login_new()
-            elif not trial.survives():
-                lost.append((call, k))
-                assert rotation == "strict", f"lost under grace: killed at {call} {k}"
-                assert exposed is None or (call, k) in exposed, f"lost: killed at {call} {k}"
-                row = swarm.logins()["lab:me"]
-                assert row["state"] == "needs_login" and row["remedy"], row
-                trial.login_new()
-            swarm.kill("keeper")
-        assert died, "no fault hit"
-        stats = practice.stats()
+                continue
+            assert trial.survives(), f"{rotation}: killed at {call} {k}: {trial.swarm.logins()}"
+            trial.swarm.kill("keeper")
+        assert trial.swarm.call("auth", "token", "lab:me", "--force").stdout.strip()
+        with concurrent.futures.ThreadPoolExecutor(len(aside) + 1) as pool:
+            lives = list(pool.map(lambda one: judged(one[1]), aside))
+        lost = [point for (point, _), lived in zip(aside, lives) if not lived]
+        assert exposed is None or set(lost) <= exposed, f"lost outside the window: {lost}"
+        assert exposed is None or not missed, f"never met: {missed}"
         # after a loss, one attempt more ends the family: that is how it is known to be lost
-        e2e.expect(stats, families_ended=len(lost))
-        print(f"{rotation}: killed at {died} of {tried} points tried ({len(points)} there are),"
-              f" lost {len(lost)}; {dark} of {len(exposed or [])} exposed points not judged")
+        e2e.expect(practice.stats(), families_ended=len(lost), overlapping=0,
+                   reused=len(lost))
+        return (f"{rotation}, {'sockets' if everything else 'files'}: killed at "
+                f"{len(points) - len(missed)} of {len(points)} calls, all judged; {len(aside)} in "
+                f"doubt, {len(lost)} lost: {lost}" + (f"; not met: {missed}" if missed else ""))
 
 
 def error_pass(error):
     with e2e.Run(needs=("strace",)) as run:
-        practice = run.practice("--access-life=2s")
-        swarm = Swarm(run, practice.url)
-        swarm.practice_login(practice)
-        swarm.kill("keeper")
-        trial = Trial(run, swarm, practice)
+        practice = run.practice(ACCESS)
+        trial = Trial(run, practice)
         keeper, trace, _ = trial.refresh(FILES)
         keeper.end()
         points, _ = points_of(trace, FILES)
-        random.shuffle(points)
-        end, tried = time.monotonic() + TRIALS_S, 0
         for call, k in points:
-            if time.monotonic() > end:
-                break
             keeper, _, dead = trial.refresh(FILES, f"{call}:error={error}:when={k}")
             assert not dead, f"{call} {k} failed with {error}, and the keeper died"
-            tried += 1
-            assert trial.survives(), f"{call} {k} {error}: {swarm.logins()}"
-            e2e.wait_until("it is saved", lambda: swarm.logins()["lab:me"]["state"] == "valid")
+            assert trial.survives(), f"{call} {k} {error}: {trial.swarm.logins()}"
+            e2e.wait_until("it is saved",
+                           lambda: trial.swarm.logins()["lab:me"]["state"] == "valid")
             keeper.end()
-            assert trial.survives(), f"{call} {k} {error}, then kill -9: {swarm.logins()}"
-            swarm.kill("keeper")
+            assert trial.survives(), f"{call} {k} {error}, then kill -9: {trial.swarm.logins()}"
+            trial.swarm.kill("keeper")
+        assert trial.swarm.call("auth", "token", "lab:me", "--force").stdout.strip()
         e2e.expect(practice.stats(), reused=0, families_ended=0, overlapping=0)
-        print(f"{error}: {tried} of {len(points)} calls failed in turn, nothing lost or reused")
+        return f"{error}: {len(points)} calls failed in turn, nothing lost or reused"
 
 
 def main():
-    seed = int(os.environ.get("SEED", time.time_ns() % 1000000))
-    random.seed(seed)
-    print(f"SEED={seed}")
-    kill_pass("grace", FILES)
-    kill_pass("strict", FILES)
-    kill_pass("grace", SOCKETS, everything=True)
-    error_pass("EIO")
-    error_pass("ENOSPC")
+    passes = ((kill_pass, "strict", FILES), (kill_pass, "strict", SOCKETS, True),
+              (kill_pass, "grace", FILES), (kill_pass, "grace", SOCKETS, True),
+              (error_pass, "EIO"), (error_pass, "ENOSPC"))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:  # strict ones mostly wait, at their end
+        for done in [pool.submit(*each) for each in passes]:
+            print(done.result(), flush=True)
 
 
 main()
