@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The credential store on a real file system: crashes, broken disks, full disks, planted bugs.
  *
- *     crash_filesystem ext4 --seconds 60
+ *     crash_filesystem ext4                        the short form
+ *     crash_filesystem ext4 --only crashes --all   every image
  *
  * Four campaigns, each with the store as it ships and the kernel's own file system:
  *
@@ -29,6 +30,7 @@
 
 struct options {
     const struct filesystem *filesystem;
+    const char *only; /* one campaign; NULL: all of them */
     const char *save;
     uint64_t seed;
     double seconds;
@@ -201,8 +203,10 @@ static bool is_caught(struct crash *crash, const struct planted_case *planted, s
     return figures.lost > 0 || (planted->on_full_disk && error == -ENOSPC);
 }
 
-static int planted(struct crash *crash, size_t mark)
+static int planted(struct crash *crash, const struct options *options, size_t mark, double seconds)
 {
+    (void)options; /* as many images as it takes to catch it */
+    (void)seconds;
     const struct filesystem *filesystem = crash->mounts->filesystem;
     int failed = 0;
     for (size_t i = 0; i < sizeof(planted_cases) / sizeof(*planted_cases); i++) {
@@ -218,10 +222,45 @@ static int planted(struct crash *crash, size_t mark)
     return failed;
 }
 
+static const struct campaign {
+    const char *name;
+    int (*run)(struct crash *crash, const struct options *options, size_t mark, double seconds);
+    double share; /* of the time */
+} campaigns[] = {{"crashes", crashes, 0.5}, {"errors", errors, 0.25}, {"full", full, 0.25},
+                 {"planted", planted, 0}};
+
+#define CAMPAIGN_COUNT (sizeof(campaigns) / sizeof(*campaigns))
+
+static int run_campaigns(struct crash *crash, const struct options *options)
+{
+    size_t mark = crash->mounts->disk->arena_used;
+    int failed = 0;
+    for (size_t i = 0; i < CAMPAIGN_COUNT; i++) {
+        if (options->only == NULL) {
+            failed |= campaigns[i].run(crash, options, mark,
+                                       options->seconds * campaigns[i].share);
+        } else if (strcmp(options->only, campaigns[i].name) == 0) {
+            failed |= campaigns[i].run(crash, options, mark, options->seconds);
+        }
+    }
+    return failed;
+}
+
+static bool is_campaign(const char *name)
+{
+    for (size_t i = 0; i < CAMPAIGN_COUNT; i++) {
+        if (strcmp(campaigns[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- the command line ---- */
 
 static const struct argp_option argp_options[] = {
     {"seconds", 't', "N", 0, "Time for the images of all campaigns but planted (8)", 0},
+    {"only", 'c', "NAME", 0, "One campaign: crashes, errors, full or planted", 0},
     {"all", 'a', NULL, 0, "Every image that can be made, and every broken disk, once", 0},
     {"seed", 's', "N", 0, "What is drawn by lot (1)", 0},
     {"save", 'o', "FILE", 0, "Where to put the image of the first loss", 0},
@@ -236,6 +275,12 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case 'a':
         options->all = true;
+        return 0;
+    case 'c':
+        options->only = argument;
+        if (!is_campaign(argument)) {
+            argp_error(state, "no campaign %s", argument);
+        }
         return 0;
     case 's':
         options->seed = strtoull(argument, NULL, 0);
@@ -274,11 +319,7 @@ int main(int argc, char **argv)
         return EXIT_SKIPPED;
     }
     crash_init(&crash, &mounts, options.seed);
-    size_t mark = mounts.disk->arena_used;
-    int failed = crashes(&crash, &options, mark, options.seconds / 2);
-    failed |= errors(&crash, &options, mark, options.seconds / 4);
-    failed |= full(&crash, &options, mark, options.seconds / 4);
-    failed |= planted(&crash, mark);
+    int failed = run_campaigns(&crash, &options);
     crash_deinit(&crash);
     mounts_close(&mounts);
     return failed;

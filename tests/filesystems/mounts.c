@@ -50,13 +50,6 @@ const struct filesystem *filesystem_find(const char *name)
     return NULL;
 }
 
-void filesystem_print_names(void)
-{
-    for (size_t i = 0; i < FILESYSTEM_COUNT; i++) {
-        printf("%s%s", i == 0 ? "" : ", ", filesystems[i].name);
-    }
-}
-
 __attribute__((format(printf, 3, 4)))
 static int fail(struct mounts *mounts, int error, const char *format, ...)
 {

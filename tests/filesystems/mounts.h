@@ -34,7 +34,6 @@ struct mounts {
 
 /* NULL: there is none of that name. */
 const struct filesystem *filesystem_find(const char *name);
-void filesystem_print_names(void);
 
 /* Makes the namespace, the file system and the disk that it lies on. 0; or negative errno with the
  * reason: this machine does not let us. */
