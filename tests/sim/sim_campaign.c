@@ -215,8 +215,10 @@ static void attend(struct campaign *campaign, const sigset_t *signals)
         const struct timespec a_second = {.tv_sec = 1};
         int number = sigtimedwait(signals, NULL, &a_second);
 
-        if (number == SIGINT || number == SIGTERM)
-            campaign->interrupted = campaign->stop = true;
+        if (number == SIGINT || number == SIGTERM) {
+            campaign->interrupted = true;
+            campaign->stop = true;
+        }
         reap(campaign);
         progress(campaign, &next_s);
     }

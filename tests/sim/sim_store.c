@@ -165,10 +165,8 @@ static void mark_unsaved(struct sim *sim, const struct wanted *wanted, int error
         login->unsaved_ns = 0;
         return;
     }
-    if (!wanted->newer || login->refresh[number].in_memory != sim->boot)
-        return;
-    login->tried_ns = sim->now_ns;
-    if (login->unsaved_ns != 0)
+    login->tried_ns = sim->now_ns; /* again, also when it lies there: it was said to have failed */
+    if (login->unsaved_ns != 0 || !wanted->newer || login->refresh[number].in_memory != sim->boot)
         return;
     sim->totals->unsaved++;
     login->unsaved_ns = sim->now_ns;
