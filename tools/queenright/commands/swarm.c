@@ -129,22 +129,50 @@ struct agent_row {
     char state[64], error[256], turns[24], waiting[24], sessions[24];
 };
 
+/* The node asked last. Agents of a node mostly stand in a row, so one connection does for them. */
+struct asked_node {
+    char endpoint[256];
+    struct link_client *client; /* NULL: it is down */
+};
+
+static void asked_node_close(struct asked_node *node)
+{
+    if (node->client)
+        link_client_close(node->client);
+    *node = (struct asked_node){0};
+}
+
+static struct link_client *ask_node(struct asked_node *node, const char *endpoint)
+{
+    if (strcmp(node->endpoint, endpoint) != 0) {
+        asked_node_close(node);
+        snprintf(node->endpoint, sizeof(node->endpoint), "%s", endpoint);
+        if (link_client_open(endpoint, "queenright", 2000000000ull, NULL, 0, &node->client) < 0)
+            node->client = NULL;
+    }
+    return node->client;
+}
+
 /* What the agent says of itself; a node that does not answer is its state. */
-static void ask_agent(const struct swarm_view_agent *agent, struct agent_row *row)
+static void ask_agent(struct asked_node *node, const struct swarm_view_agent *agent,
+                      struct agent_row *row)
 {
     struct agent_info question = {0};
     struct message *answer = NULL;
-    struct link_client *client;
+    struct link_client *client = ask_node(node, agent->endpoint);
     struct agent_state state;
 
     *row = (struct agent_row){.state = "no answer"};
-    if (link_client_open(agent->endpoint, "queenright", 2000000000ull, NULL, 0, &client) < 0) {
+    if (!client) {
         snprintf(row->state, sizeof(row->state), "node is down");
         return;
     }
     if (link_client_call(client, agent->name, actor_pack(agent_info, &question), 5000000000ull,
-                         NULL, NULL, &answer) == 0 &&
-        answer->type == MSG_agent_state &&
+                         NULL, NULL, &answer) < 0) {
+        asked_node_close(node); /* the next one begins anew */
+        return;
+    }
+    if (answer->type == MSG_agent_state &&
         proto_unpack(&agent_state_schema, answer->body, answer->size, &state) == 0) {
         proto_text_copy(state.state, row->state, sizeof(row->state));
         proto_text_copy(state.last_error, row->error, sizeof(row->error));
@@ -153,13 +181,13 @@ static void ask_agent(const struct swarm_view_agent *agent, struct agent_row *ro
         output_number(row->sessions, state.sessions);
     }
     message_free(answer);
-    link_client_close(client);
 }
 
 static int print_agents(const struct command_call *call, const struct swarm_view *view)
 {
     struct output *output = output_new(
         agent_columns, sizeof(agent_columns) / sizeof(agent_columns[0]), call->json);
+    struct asked_node node = {0};
     int code = 0;
 
     if (!output)
@@ -172,12 +200,13 @@ static int print_agents(const struct command_call *call, const struct swarm_view
         snprintf(models, sizeof(models), "%s", agent->models);
         for (char *c = models; *c; c++)
             *c = *c == '\n' ? ' ' : *c;
-        ask_agent(agent, &row);
+        ask_agent(&node, agent, &row);
         if (strcmp(row.state, "node is down") == 0 || strcmp(row.state, "no answer") == 0)
             code = EXIT_CODE_FAILED;
         output_row(output, (const char *const[]){agent->name, agent->node, row.state, row.turns,
                                                  row.waiting, row.sessions, models, row.error});
     }
+    asked_node_close(&node);
     if (output_print(output, "no agents") < 0)
         code = EXIT_CODE_FAILED;
     output_free(output);
