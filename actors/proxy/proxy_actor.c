@@ -41,22 +41,20 @@ static void join(struct proxy_state *state, struct context *context)
 static void join_again(struct proxy_state *state, struct context *context)
 {
     state->joining = false;
-    if (state->join_timing)
-        return;
-    state->join_timing = true;
-    context_timer(context, state->retry_ms * 4 * MS_NS, TAG_JOIN);
+    context_timer_cancel(context, state->join_timer);
+    state->join_timer = context_timer(context, state->retry_ms * 4 * MS_NS, TAG_JOIN);
 }
 
 /* ---- leases --------------------------------------------------------------------------------- */
 
-static struct lease *find_lease(struct proxy_state *state, const char *name, bool add)
+static struct lease *find_lease(struct proxy_state *state, const char *name)
 {
     struct lease *lease;
 
     for (size_t i = 0; i < state->lease_count; i++)
         if (strcmp(state->leases[i]->name, name) == 0)
             return state->leases[i];
-    if (!add || state->lease_count == LEASES_MAX)
+    if (state->lease_count == LEASES_MAX)
         return NULL;
     lease = calloc(1, sizeof(*lease));
     if (lease == NULL)
@@ -104,8 +102,8 @@ static void serve(struct lease *lease, struct context *context)
     lease->waiter_count = kept;
 }
 
-/* Ends the waiters that the request upstream covered, or, with `all`, everyone. */
-static void finish(struct lease *lease, struct context *context, bool all,
+/* Ends the waiters that the request upstream covered. */
+static void finish(struct lease *lease, struct context *context,
                    struct message *(*make)(const struct lease *lease, void *arg), void *arg)
 {
     size_t kept = 0;
@@ -113,7 +111,7 @@ static void finish(struct lease *lease, struct context *context, bool all,
     for (size_t i = 0; i < lease->waiter_count; i++) {
         struct lease_waiter *waiter = &lease->waiters[i];
 
-        if (all || waiter->covered)
+        if (waiter->covered)
             answer(context, waiter, make(lease, arg));
         else
             lease->waiters[kept++] = *waiter;
@@ -191,7 +189,7 @@ static void copy_who(struct proto_text text, char ret_who[LEASE_WHO_MAX])
     size_t size = text.size < LEASE_WHO_MAX - 1 ? text.size : LEASE_WHO_MAX - 1;
 
     /* Not in the middle of a character: the keeper takes no broken text. */
-    while (size > 0 && size < text.size && ((unsigned char)text.data[size] & 0xc0) == 0x80)
+    while (size < text.size && ((unsigned char)text.data[size] & 0xc0) == 0x80)
         size--;
     if (size != 0)
         memcpy(ret_who, text.data, size);
@@ -209,7 +207,7 @@ static int wait_for_grant(struct proxy_state *state, struct context *context,
     if (!proto_text_copy(profile, name, sizeof(name)) || name[0] == '\0')
         return actor_reply_refusal(context, "unknown_profile", "no profile has such a name",
                                    "run `queenright auth list`");
-    lease = find_lease(state, name, true);
+    lease = find_lease(state, name);
     if (lease == NULL) /* as many as can be kept: the keeper can still be asked */
         return context_forward(context, proxy_keeper(state, context));
     if (waiter.rejected) {
@@ -280,9 +278,9 @@ static void on_got(struct proxy_state *state, struct lease *lease, struct contex
     lease->getting = false;
     lease->stale &= !(taken && lease->verdict);
     if (taken)
-        finish(lease, context, false, make_grant, NULL);
+        finish(lease, context, make_grant, NULL);
     else
-        finish(lease, context, false, make_older, NULL);
+        finish(lease, context, make_older, NULL);
     settle(state, lease, context);
     if (!taken) /* the keeper learns from the watch what was seen here */
         upstream_watch(state, lease, context);
@@ -341,7 +339,7 @@ static int on_refusal(struct proxy_state *state, struct context *context,
     message = message_new(MSG_refusal, context_message(context)->size);
     if (message != NULL) {
         memcpy(message->body, context_message(context)->body, message->size);
-        finish(lease, context, false, make_refusal, message);
+        finish(lease, context, make_refusal, message);
         message_free(message);
     }
     settle(state, lease, context);
@@ -373,8 +371,7 @@ static void keeper_away(struct proxy_state *state, struct lease *lease, struct c
 {
     uint64_t now = context_now_ns(context);
 
-    if (lease->away_ns == 0)
-        lease->away_ns = now;
+    lease->away_ns = now;
     for (size_t i = 0; i < lease->waiter_count; i++)
         lease->waiters[i].covered =
             now - lease->waiters[i].since_ns >= state->patience_ms * MS_NS;
@@ -382,7 +379,7 @@ static void keeper_away(struct proxy_state *state, struct lease *lease, struct c
         for (size_t i = 0; i < lease->waiter_count; i++)
             lease->waiters[i].min_valid_ms = 0;
     serve(lease, context);
-    finish(lease, context, false, make_away, &status);
+    finish(lease, context, make_away, &status);
     if (lease->waiter_count > 0 || lease->used)
         upstream_retry(state, lease, context);
 }
@@ -419,7 +416,7 @@ static int proxy_on_timer(void *state_, struct context *context, uint64_t tag)
     struct lease *lease;
 
     if (tag == TAG_JOIN) {
-        state->join_timing = false;
+        state->join_timer = (struct timer_id){0};
         join(state, context);
         return 0;
     }

@@ -20,7 +20,8 @@ struct proxy_state {
     uint64_t pid, patience_ms, retry_ms;
     struct lease *leases[LEASES_MAX];
     size_t lease_count;
-    bool joined, joining, join_timing;
+    bool joined, joining;
+    struct timer_id join_timer;
 };
 
 struct actor_id proxy_keeper(struct proxy_state *state, struct context *context);

@@ -298,8 +298,8 @@ static bool is_same_login(const struct import_entry *a, const struct import_entr
     if (strcmp(a->provider, b->provider) != 0 || strcmp(a->mode, b->mode) != 0) {
         return false;
     }
-    if (a->refresh == NULL || b->refresh == NULL) {
-        return a->refresh == b->refresh && a->access != NULL && secret_equal(a->access, b->access);
+    if (a->refresh == NULL) { /* so has the other, being of the same mode */
+        return secret_equal(a->access, b->access);
     }
     if (secret_equal(a->refresh, b->refresh)) {
         return true;

@@ -130,7 +130,7 @@ int import_openclaw(const json_t *root, const char *source, struct import_list *
         return -EPROTONOSUPPORT;
     }
     json_t *profiles = json_object_get(root, "profiles");
-    if (!json_is_object(profiles)) {
+    if (json_typeof(profiles) != JSON_OBJECT) {
         snprintf(ret_why, why_size, "%s: profiles is not an object", source);
         return -EINVAL;
     }

@@ -181,7 +181,10 @@ static bool read_strings(const struct key *key, json_t *value, char *field, stru
         }
     }
     free(text);
-    return fits || refuse(why, "%s is larger than %zu bytes", key->name, key->size - 1);
+    if (!fits) {
+        refuse(why, "%s is larger than %zu bytes", key->name, key->size - 1);
+    }
+    return fits;
 }
 
 static bool read_list(const struct key *key, const json_t *value, struct provider_rule *rule,

@@ -273,7 +273,7 @@ uint64_t policy_recovered_end(const struct token_step *step, const struct profil
 uint64_t policy_resend_at(const struct token_step *step, const struct profile *profile)
 {
     uint64_t drain_ns = step->tunables.drain_ms * MS_NS, drained, dead;
-    enum rotation rotation = profile->rule != NULL ? profile->rule->rotation : ROTATION_STRICT;
+    enum rotation rotation = profile->rule->rotation; /* without a rule nothing is allowed */
 
     if (rotation == ROTATION_NONE || (rotation == ROTATION_GRACE && in_grace(step, profile)))
         return 0;

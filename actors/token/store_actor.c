@@ -115,7 +115,7 @@ static int load_rules(struct store_state *state, struct store_job *job)
 {
     if (job->import != NULL)
         digest(state->config.store, job, job->credential.refresh);
-    if (job->text == NULL || job->text[0] == '\0' || state->config.load_rules == NULL)
+    if (job->text[0] == '\0' || state->config.load_rules == NULL)
         return 0;
     job->why[0] = '\0';
     int error = state->config.load_rules(state->config.arg, job->text, take_rule, job, job->why,
@@ -129,10 +129,9 @@ static int audit(struct store_port *store, char *lines)
 {
     int error = 0;
 
-    for (char *line = lines, *end; line != NULL && *line != '\0'; line = end) {
+    for (char *line = lines, *end; *line != '\0'; line = end) { /* each ends in a newline */
         end = strchr(line, '\n');
-        if (end != NULL)
-            *end++ = '\0';
+        *end++ = '\0';
         if (store->audit(store, line) < 0)
             error = -EIO;
     }
@@ -164,9 +163,9 @@ static int run(struct store_state *state, struct store_job *job)
     case JOB_AUDIT:
         return audit(store, job->text);
     case JOB_RULES:
+    default:
         return load_rules(state, job);
     }
-    return -EINVAL;
 }
 
 static int on_job(void *state_, struct context *context, const void *body)

@@ -16,11 +16,11 @@
 
 static void unlink_job(struct token_state *state, struct store_job *job)
 {
-    for (struct store_job **at = &state->jobs; *at != NULL; at = &(*at)->next)
-        if (*at == job) {
-            *at = job->next;
-            return;
-        }
+    struct store_job **at = &state->jobs;
+
+    while (*at != job)
+        at = &(*at)->next;
+    *at = job->next;
 }
 
 void token_job_send(struct token_state *state, struct store_job *job)

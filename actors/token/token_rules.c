@@ -35,13 +35,13 @@ static void alarm_line(struct token_state *state, const char *line)
 
 /* ---- what a profile is pinned to ------------------------------------------------------------ */
 
-static bool same_place(const struct provider_rule *a, const struct provider_rule *b)
+static bool same_place(const struct profile *profile, const struct provider_rule *rule)
 {
-    char origin_a[600], origin_b[600];
+    char origin[600];
 
-    return provider_rule_origin(a, origin_a, sizeof(origin_a)) &&
-           provider_rule_origin(b, origin_b, sizeof(origin_b)) &&
-           strcmp(origin_a, origin_b) == 0 && strcmp(a->client_id, b->client_id) == 0;
+    return provider_rule_origin(rule, origin, sizeof(origin)) &&
+           strcmp(profile->origin, origin) == 0 &&
+           strcmp(profile->rule->client_id, rule->client_id) == 0;
 }
 
 bool token_pinned_rule(struct token_state *state, const struct credential *credential,
@@ -75,7 +75,7 @@ static void apply_rule(struct token_state *state, const struct provider_rule *ru
 
         if (strcmp(profile->credential.provider, rule->id) != 0 || profile->rule == NULL)
             continue;
-        if (!same_place(profile->rule, rule)) {
+        if (!same_place(profile, rule)) {
             snprintf(line, sizeof(line),
                      "%s: stays pinned to %s; the config names another token endpoint or client: "
                      "log in again to move it",

@@ -401,6 +401,30 @@ static void a_refresh_token_lives_as_long_as_the_rule_says(void **state)
     }
 }
 
+static void an_earliest_time_that_cannot_be_is_kept_within_the_tokens_life(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *claims; /* {"iat":1790000000} and {"iat":1790009000} */
+        const char *earliest;
+        int64_t at_ms;
+    } cases[] = {
+        {"eyJpYXQiOjE3OTAwMDAwMDB9", "1790000900", NOW_MS + 900000}, /* past the end, as told */
+        {"eyJpYXQiOjE3OTAwMDkwMDB9", "5", 1}, /* before this clock began */
+    };
+    for (size_t i = 0; i < 2; i++) {
+        char body[256];
+        struct token_answer answer;
+        snprintf(body, sizeof(body),
+                 "{\"access_token\":\"e30.%s.sig\",\"expires_in\":60,"
+                 "\"earliest_refresh_at\":%s}",
+                 cases[i].claims, cases[i].earliest);
+        assert_int_equal(parse(200, body, &answer), OUTCOME_KEPT);
+        assert_int_equal(answer.earliest_refresh_at_ms, cases[i].at_ms);
+        token_answer_deinit(&answer);
+    }
+}
+
 static void absent_fields_never_erase_stored_ones(void **state)
 {
     (void)state;
@@ -464,6 +488,7 @@ int main(void)
         cmocka_unit_test(a_claim_that_cannot_be_printed_is_not_taken),
         cmocka_unit_test(an_opaque_token_of_a_jwt_provider_ends_as_it_says),
         cmocka_unit_test(a_refresh_token_lives_as_long_as_the_rule_says),
+        cmocka_unit_test(an_earliest_time_that_cannot_be_is_kept_within_the_tokens_life),
         cmocka_unit_test(absent_fields_never_erase_stored_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,10 @@ static void what_is_not_said_is_strict(void **state)
     assert_int_equal(rule.rotation, ROTATION_STRICT);
     assert_int_equal(rule.encoding, ENCODING_FORM);
     assert_string_equal(rule.expiry, "expires_in");
+    assert_int_equal(provider_rule_parse("lab", "{\"issuer\":\"https://example.test\"}", &rule, why,
+                                         sizeof(why)),
+                     0); /* its endpoint is still to be discovered */
+    assert_string_equal(rule.token_url, "");
 }
 
 static void a_built_in_rule_can_be_changed_in_one_key(void **state)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "faulty_disk.h"
 #include "store_place.h"
 
 static void audit(struct store_place *place, const char *line)
@@ -178,6 +179,60 @@ static void a_log_too_long_to_be_read_again_is_not_wished_for(void **state)
     assert_int_equal(verify(place), 1);
 }
 
+static void a_log_that_cannot_be_written_is_tried_again_with_the_next_line(void **state)
+{
+    struct store_place *place = *state;
+    struct faulty_disk faulty;
+    faulty_disk_init(&faulty);
+    place->disk = &faulty.port;
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    audit(place, "one");
+    for (int for_ever = 0; for_ever < 2; for_ever++) {
+        faulty.fail_at = faulty.calls + 1;
+        faulty.for_ever = for_ever != 0;
+        faulty.error = EIO;
+        assert_int_equal(place->store->audit(place->store, "lost"), -EIO);
+        const char *why = place->store->why(place->store);
+        assert_int_equal(strstr(why, "nor open it again") != NULL, for_ever);
+        faulty.fail_at = 0;
+        audit(place, "two");
+    }
+    assert_int_equal(verify(place), 3);
+    store_place_close(place); /* before its disk goes */
+    place->disk = NULL;
+}
+
+static void a_torn_line_that_cannot_be_ended_is_not_written_after(void **state)
+{
+    struct store_place *place = *state;
+    char path[256], bytes[4096];
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    audit(place, "one");
+    audit(place, "two");
+    store_place_close(place);
+    store_path(place, "audit.log", path, sizeof(path));
+    size_t size = store_read_bytes(path, bytes, sizeof(bytes));
+    bool hit = true;
+    for (unsigned k = 1; hit; k++) {
+        struct faulty_disk faulty;
+        store_write_bytes(path, bytes, size, 0);
+        assert_int_equal(truncate(path, (off_t)size - 10), 0);
+        faulty_disk_init(&faulty);
+        faulty.fail_at = k;
+        faulty.error = ENOSPC;
+        place->disk = &faulty.port;
+        if (store_place_open(place) >= 0) {
+            place->store->audit(place->store, "three");
+            store_write_bytes(path, "torn", 4, 100000); /* by another hand, while it is open */
+            assert_int_equal(truncate(path, 100004), 0);
+            verify(place);
+        }
+        hit = faulty.calls >= k;
+        store_place_close(place);
+        place->disk = NULL;
+    }
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, store_place_setup, store_place_teardown)
 
 int main(void)
@@ -188,6 +243,8 @@ int main(void)
         TEST(a_line_of_another_past_breaks_the_chain),
         TEST(a_torn_line_is_ended_and_the_chain_goes_on),
         TEST(a_long_log_is_rotated_and_still_one_chain),
+        TEST(a_log_that_cannot_be_written_is_tried_again_with_the_next_line),
+        TEST(a_torn_line_that_cannot_be_ended_is_not_written_after),
         TEST(lines_that_are_none_are_no_end_of_the_chain),
         TEST(a_line_is_cut_to_its_room_and_stays_one),
         TEST(a_log_too_long_to_be_read_again_is_not_wished_for),

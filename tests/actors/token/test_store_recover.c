@@ -129,8 +129,9 @@ static void write_ruin(struct store_place *place, enum role role, enum ruin ruin
         }
     }
     file.bytes[SEAL_HEADER_SIZE] ^= ruin == TORN ? 1 : 0;
-    if (ruin == EMPTY) {
+    if (ruin == EMPTY) { /* reserved by allocation, or by name alone */
         memset(file.bytes, 0, file.size);
+        file.size = role == INTENT ? 0 : file.size;
     }
     store_write_bytes(file.path, file.bytes, file.size, 0);
     if (ruin == LINK) {
@@ -268,6 +269,39 @@ static void strange_names_are_left_alone(void **state)
     assert_int_equal(store_count(place, ".intent"), 2);
 }
 
+static void count_sent(void *arg, struct stored *stored)
+{
+    *(unsigned *)arg += stored->has_intent;
+    stored_deinit(stored);
+}
+
+static void ignore_bad(void *arg, const char *file, const char *why)
+{
+    (void)arg;
+    (void)file;
+    (void)why;
+}
+
+static void attempts_of_one_number_are_told_apart_by_their_profile(void **state)
+{
+    struct store_place *place = *state;
+    static const char *const profiles[] = {"lab:a", "lab:b", "lab:c"};
+    unsigned sent = 0;
+    prepare(place);
+    for (int i = 0; i < 3; i++) {
+        struct credential credential = store_credential(i < 2 ? 7 : 8);
+        struct intent intent = {.generation = credential.generation, .attempt = 1};
+        snprintf(credential.profile, sizeof(credential.profile), "%s", profiles[i]);
+        assert_int_equal(place->store->write_record(place->store, &credential), 0);
+        assert_int_equal(place->store->reserve(place->store, &credential, 1), 0);
+        assert_int_equal(place->store->write_intent(place->store, &credential, &intent), 0);
+        credential_deinit(&credential);
+    }
+    assert_int_equal(store_place_open(place), 0);
+    assert_int_equal(place->store->load(place->store, &sent, count_sent, ignore_bad), 0);
+    assert_int_equal(sent, 3);
+}
+
 #define TEST(test)                                                                                 \
     cmocka_unit_test_setup_teardown(test, store_place_setup_in_memory, store_place_teardown)
 
@@ -279,6 +313,7 @@ int main(void)
         TEST(a_ruined_intent_counts_as_sent_and_a_ruined_answer_as_none),
         TEST(of_two_answers_the_whole_one_counts_then_the_later),
         TEST(strange_names_are_left_alone),
+        TEST(attempts_of_one_number_are_told_apart_by_their_profile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 /* What a TokenActor says of itself, and what it makes of a store that is not well. */
 #include "support/token_rig.h"
 
+#include "runtime/introspect.h"
 #include "token_inner.h"
 
 static uint64_t ask_status(struct rig *rig, const char *only, uint32_t credit)
@@ -123,6 +124,9 @@ static void one_profile_can_be_asked_for_and_none_that_is_not(void **s)
     add_keys(rig, 3);
     assert_int_equal(parts_of(rig, ask_status(rig, "key:1", 16)), 1);
     assert_code(rig, ask_status(rig, "key:9", 16), "unknown_profile");
+    char name[200];
+    snprintf(name, sizeof(name), "%0150d", 0);
+    assert_code(rig, ask_status(rig, name, 16), "unknown_profile");
     rig_free(rig);
 }
 
@@ -222,6 +226,204 @@ static void a_store_that_does_not_open_or_load_is_named_and_given_back(void **s)
     rig_free(rig);
 }
 
+static int no_look(struct store_port *store, const char *profile,
+                   struct credential *ret_credential)
+{
+    (void)store;
+    (void)profile;
+    (void)ret_credential;
+    return -ENOENT;
+}
+
+static int no_audit(struct store_port *store, const char *line)
+{
+    (void)store;
+    (void)line;
+    return -ENOSPC;
+}
+
+static int no_record(struct store_port *store, const struct credential *credential)
+{
+    (void)store;
+    (void)credential;
+    return -EIO;
+}
+
+/* The rig's own keeper once more, on a store that can do without a word what is set here. */
+static void restart_on(struct rig *rig, struct store_port parts)
+{
+    struct spawn_options options = {.name = "again"};
+    struct token_config config = rig->config;
+
+    runtime_stop_actor(rig->runtime, rig->token);
+    rig_run(rig);
+    config.store = store_memory_new(rig->disk);
+    config.store->why = parts.why;
+    if (parts.look != NULL)
+        config.store->look = parts.look;
+    if (parts.audit != NULL)
+        config.store->audit = parts.audit;
+    if (parts.write_record != NULL)
+        config.store->write_record = parts.write_record;
+    assert_int_equal(runtime_spawn(rig->runtime, &token_ops, &config, &options, &rig->token), 0);
+    rig_run(rig);
+}
+
+static void a_record_that_is_gone_when_it_is_looked_at_changes_nothing(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+    (void)s;
+    restart_on(rig, (struct store_port){.look = no_look, .audit = no_audit});
+    uint64_t tag = force(rig);
+    struct script_call *call = rig_call(rig, rig->script.count - 1);
+    script_reach_gate(call);
+    rig_run(rig);
+    script_end(call, EXCHANGE_ANSWERED, 400, "{\"error\":\"invalid_grant\"}");
+    rig_run(rig);
+    assert_code(rig, tag, "needs_login");
+    rig_free(rig);
+}
+
+static void a_store_that_gives_no_reason_is_still_told_of(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+    (void)s;
+    restart_on(rig, (struct store_port){.write_record = no_record});
+    rig->alarm[0] = '\0';
+    uint64_t tag = rig_ask(rig, token_import, .profile = proto_text("k:1"),
+                           .provider = proto_text("openai"), .mode = proto_text("api_key"),
+                           .access = proto_text("k"));
+    assert_code(rig, tag, "internal");
+    assert_non_null(strstr(rig->alarm, "Input/output error"));
+    tag = rig_ask(rig, swarm_join, .swarm = proto_text("five"), .config = proto_text("bad.json"));
+    assert_code(rig, tag, "bad_config");
+    rig_free(rig);
+}
+
+/* n is sent once more under its stored rule; one that is not understood any more means none. */
+static void an_answer_found_is_read_without_a_rule_too(void **s)
+{
+    struct rig *rig = rig_new();
+    struct store_port *store = store_memory_new(rig->disk);
+    struct credential credential;
+    struct intent intent = {.generation = 1, .attempt = 1};
+    struct answer answer = {.generation = 1, .attempt = 1, .complete = true, .http_status = 200};
+    static const char text[] = "{\"access_token\":\"a2\",\"refresh_token\":\"r2\"}";
+
+    (void)s;
+    credential_init(&credential);
+    snprintf(credential.profile, sizeof(credential.profile), "lab:me");
+    snprintf(credential.provider, sizeof(credential.provider), "lab");
+    snprintf(credential.mode, sizeof(credential.mode), "oauth");
+    credential.generation = 1;
+    credential.refresh = secret_new("r1", 2);
+    credential.rule = strdup("{");
+    answer.body = secret_new(text, strlen(text));
+    assert_int_equal(store->open(store), STORE_FRESH);
+    assert_int_equal(store->write_record(store, &credential), 0);
+    assert_int_equal(store->reserve(store, &credential, 1), 0);
+    assert_int_equal(store->write_intent(store, &credential, &intent), 0);
+    assert_int_equal(store->write_answer(store, &credential, &answer), 0);
+    store->close(store);
+    credential_deinit(&credential);
+    secret_free(answer.body);
+    rig_boot(rig);
+    assert_token(rig, rig_ask(rig, token_get, .profile = proto_text("lab:me")), "a2");
+    assert_true(rig->alarms > 0);
+    rig_free(rig);
+}
+
+static void an_answer_without_a_refresh_token_keeps_it(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    uint64_t tag = force(rig);
+    struct script_call *call = rig_call(rig, 0);
+
+    (void)s;
+    script_reach_gate(call);
+    rig_run(rig);
+    script_end(call, EXCHANGE_ANSWERED, 200, "{\"access_token\":\"a1\",\"expires_in\":60}");
+    rig_run(rig);
+    assert_token(rig, tag, "a1");
+    rig_pass(rig, 50000);
+    force(rig);
+    assert_string_equal(rig_call(rig, 1)->refresh, "refresh-0");
+    rig_free(rig);
+}
+
+/* The provider is away: past its time of renewal a token is still handed out, for half of what is
+ * left of it, and no more after its end. */
+static void what_is_past_its_renewal_is_renewed_at_half_of_what_is_left(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+    (void)s;
+    for (int i = 0; i < 60; i += 5) {
+        rig_ask(rig, token_watch, .profile = proto_text("lab:me"));
+        rig_ask(rig, token_get, .profile = proto_text("lab:me"));
+        for (size_t j = 0; j < rig->script.count; j++)
+            if (!rig->script.calls[j].ended)
+                script_end(&rig->script.calls[j], EXCHANGE_NOT_SENT, 0, NULL);
+        rig_pass(rig, 5000);
+    }
+    uint64_t watch = rig_ask(rig, token_watch, .profile = proto_text("lab:me"));
+    assert_string_equal(rig_answer(rig, watch)->text, ""); /* it has ended */
+    rig_free(rig);
+}
+
+static void a_tell_and_a_drain_need_nobody_who_listens(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    struct token_get get = {.profile = proto_text("lab:me")};
+    struct actor_info info;
+    char text[128];
+
+    (void)s;
+    assert_int_equal(runtime_post(rig->runtime, rig->token, actor_pack(token_get, &get)), 0);
+    force(rig);
+    assert_int_equal(introspect_actor(rig->runtime, "token", &info, text, sizeof(text)), 0);
+    assert_string_equal(text, "1 profiles, 1 refreshing, 1 waiters, 0 swarms");
+    rig->config.idle = NULL;
+    restart_on(rig, (struct store_port){0});
+    for (int i = 0; i < 2; i++) { /* the second finds it done */
+        uint64_t tag = rig_ask(rig, token_drain, .why = proto_text("down"));
+        assert_int_equal(rig_answer(rig, tag)->type, MSG_done);
+    }
+    assert_int_equal(introspect_actor(rig->runtime, "again", &info, text, sizeof(text)), 0);
+    assert_non_null(strstr(text, ", draining"));
+    rig_pass(rig, 1000);
+    assert_int_equal(rig->drained, 0);
+    rig_free(rig);
+}
+
+/* The gate is reached, or the exchange ends, when the actor has been told to stop. */
+static void what_comes_in_after_the_end_was_called_for_is_not_lost(void **s)
+{
+    (void)s;
+    for (int ends = 0; ends < 2; ends++) {
+        struct provider_rule rule;
+        struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+        force(rig);
+        struct script_call *call = rig_call(rig, 0);
+        runtime_stop_actor(rig->runtime, rig->token);
+        if (ends)
+            script_end(call, EXCHANGE_NOT_SENT, 0, NULL);
+        else
+            script_reach_gate(call);
+        rig_run(rig);
+        assert_true(ends || (call->gated && !call->open));
+        rig_free(rig);
+    }
+}
+
 static void more_lines_of_audit_than_there_is_room_for_are_counted(void **s)
 {
     struct provider_rule rule;
@@ -298,6 +500,13 @@ int main(void)
         cmocka_unit_test(one_profile_can_be_asked_for_and_none_that_is_not),
         cmocka_unit_test(a_list_stands_still_without_credit_and_as_many_as_there_is_room_for),
         cmocka_unit_test(a_store_that_does_not_open_or_load_is_named_and_given_back),
+        cmocka_unit_test(a_record_that_is_gone_when_it_is_looked_at_changes_nothing),
+        cmocka_unit_test(a_store_that_gives_no_reason_is_still_told_of),
+        cmocka_unit_test(an_answer_found_is_read_without_a_rule_too),
+        cmocka_unit_test(an_answer_without_a_refresh_token_keeps_it),
+        cmocka_unit_test(what_is_past_its_renewal_is_renewed_at_half_of_what_is_left),
+        cmocka_unit_test(a_tell_and_a_drain_need_nobody_who_listens),
+        cmocka_unit_test(what_comes_in_after_the_end_was_called_for_is_not_lost),
         cmocka_unit_test(more_lines_of_audit_than_there_is_room_for_are_counted),
         cmocka_unit_test(the_id_of_this_boot_is_the_kernels),
         cmocka_unit_test(an_exchange_outlives_the_actor_at_each_step),

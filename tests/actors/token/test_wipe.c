@@ -13,6 +13,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <curl/curl.h>
+
 #include "scripted_server.h"
 #include "token/answer.h"
 #include "token/exchange.h"
@@ -179,12 +181,56 @@ static void an_exchange_leaves_no_copy(void **state)
     assert_int_equal(count_copies(&canary), 0);
 }
 
+/* What libcurl was given, and whether it takes it. */
+static struct {
+    curl_realloc_callback grow;
+    curl_malloc_callback get;
+    bool fails;
+} given;
+
+CURLcode __real_curl_global_init_mem(long flags, curl_malloc_callback get,
+                                     curl_free_callback drop, curl_realloc_callback grow,
+                                     curl_strdup_callback copy, curl_calloc_callback clear);
+CURLcode __wrap_curl_global_init_mem(long flags, curl_malloc_callback get,
+                                     curl_free_callback drop, curl_realloc_callback grow,
+                                     curl_strdup_callback copy, curl_calloc_callback clear);
+
+CURLcode __wrap_curl_global_init_mem(long flags, curl_malloc_callback get,
+                                     curl_free_callback drop, curl_realloc_callback grow,
+                                     curl_strdup_callback copy, curl_calloc_callback clear)
+{
+    given.grow = grow;
+    given.get = get;
+    return given.fails ? CURLE_FAILED_INIT
+                       : __real_curl_global_init_mem(flags, get, drop, grow, copy, clear);
+}
+
+static void what_grows_keeps_its_bytes_and_leaves_none_behind(void **state)
+{
+    (void)state;
+    assert_int_equal(wipe_install(), 0);
+    struct canary canary;
+    canary_make(&canary);
+    char *text = given.grow(NULL, 64);
+    memset(text, 'a', 64);
+    assert_ptr_equal(given.grow(text, 8), text); /* it fits */
+    assert_null(given.grow(text, SIZE_MAX / 2));
+    assert_int_equal(text[63], 'a'); /* and is still there */
+    text = given.grow(text, 4096);
+    assert_int_equal(text[63], 'a');
+    free(text);
+    given.fails = true;
+    assert_true(wipe_install() < 0);
+    given.fails = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_search_finds_a_copy),
         cmocka_unit_test(parsing_an_answer_leaves_no_copy),
         cmocka_unit_test(an_exchange_leaves_no_copy),
+        cmocka_unit_test(what_grows_keeps_its_bytes_and_leaves_none_behind),
     };
     return wipe_install() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }
