@@ -21,7 +21,8 @@ void backup_take(struct sim *sim)
     sim->backup = memory_disk_copy(sim->disk);
 }
 
-/* `forgotten`: that it may have been spent. An intent that came back with it says so. */
+/* `forgotten`: that it may have been spent. An intent that came back with it says so, unless a
+ * whole answer came back, too: that settles the requests until then, and not the later ones. */
 static void know(struct login *login, unsigned number, bool forgotten)
 {
     login->refresh[number].durable = true;
@@ -37,7 +38,8 @@ static void on_found(struct sim *sim, void *arg, struct stored *stored)
     (void)arg;
     if (!find_refresh(sim, secret_data(stored->credential.refresh), &login, &number))
         return;
-    know(login, number, !stored->has_intent);
+    know(login, number,
+         !stored->has_intent || (stored->has_answer && stored->answer.complete));
     for (unsigned i = 0; i < sim->node_count; i++)
         sim->totals->restored_seen += sim->nodes[i].seen[login->number] >
                                       stored->credential.generation;
