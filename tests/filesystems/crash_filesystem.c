@@ -24,7 +24,6 @@
 
 #define EXIT_SKIPPED 77
 #define PASS_IMAGES 10 /* between two looks at the clock */
-#define PLANTED_IMAGES 60
 #define SUBSETS 3
 #define AGAIN 6
 
@@ -195,8 +194,8 @@ static bool is_caught(struct crash *crash, const struct planted_case *planted, s
     }
     int error = record(crash, mark, planted->planted, 0, why);
     if (error == 0) {
-        const struct crash_options wanted = {.images = PLANTED_IMAGES, .subsets = 1,
-                                             .kinds = planted->kinds, .calls = planted->calls};
+        const struct crash_options wanted = {.subsets = 1, .kinds = planted->kinds,
+                                             .calls = planted->calls};
         error = crash_try_images(crash, &wanted, &figures);
     }
     snprintf(ret_how, size, "%s", error < 0 ? why : figures.why);
