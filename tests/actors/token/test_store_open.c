@@ -190,6 +190,60 @@ static void a_lock_file_that_was_replaced_holds_nothing(void **state)
     assert_true(count_noticed(place, change_device, -EBUSY) >= 2);
 }
 
+static void each_store_draws_a_key_and_an_identity_of_its_own(void **state)
+{
+    static const char *const names[] = {"key", "store"};
+    struct store_place *place = *state;
+    char path[256], bytes[2][2][256];
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(store_place_open(place), STORE_FRESH);
+        for (size_t n = 0; n < 2; n++) {
+            size_t differ = 0;
+            store_path(place, names[n], path, sizeof(path));
+            size_t size = store_read_bytes(path, bytes[i][n], sizeof(bytes[i][n]));
+            for (size_t k = 0; k < size; k++) {
+                differ += bytes[0][n][k] != bytes[i][n][k];
+            }
+            assert_true(i == 0 || differ > 16 - 4); /* not the magic, and not zeros twice */
+        }
+        store_place_close(place);
+        temp_dir_remove(place->credentials);
+    }
+}
+
+static void the_lock_file_names_its_holder_and_nothing_of_an_earlier_one(void **state)
+{
+    struct store_place *place = *state;
+    char path[256], text[512], self[255];
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    store_path(place, "lock", path, sizeof(path));
+    store_place_close(place);
+    memset(text, 'x', sizeof(text));
+    store_write_bytes(path, text, 256, 0);
+    assert_int_equal(store_place_open(place), 0);
+    assert_int_equal(store_read_bytes(path, text, sizeof(text)), 256);
+    disk_real()->self(disk_real(), self, sizeof(self));
+    assert_memory_equal(text, self, strlen(self));
+    for (size_t i = strlen(self); i < 256; i++) {
+        assert_int_equal(text[i], '\n');
+    }
+}
+
+static void a_lost_key_matters_only_while_records_stand(void **state)
+{
+    struct store_place *place = *state;
+    char path[256];
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    store_path(place, "key", path, sizeof(path));
+    store_place_close(place);
+    assert_int_equal(unlink(path), 0);
+    assert_true(store_place_open(place) >= 0); /* lock, identity and audit are no records */
+    assert_int_equal(store_save(place, 7), 0);
+    store_place_close(place);
+    assert_int_equal(unlink(path), 0);
+    assert_true(store_place_open(place) < 0);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, store_place_setup, store_place_teardown)
 
 int main(void)
@@ -204,6 +258,9 @@ int main(void)
         TEST(a_reason_longer_than_its_room_is_cut),
         TEST(what_belongs_to_another_user_is_refused),
         TEST(a_lock_file_that_was_replaced_holds_nothing),
+        TEST(each_store_draws_a_key_and_an_identity_of_its_own),
+        TEST(the_lock_file_names_its_holder_and_nothing_of_an_earlier_one),
+        TEST(a_lost_key_matters_only_while_records_stand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What each operation of the store changes on the disk, and in which order: the order is the
+ * promise. Reading is left out; descriptors are counted by the place itself. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_place.h"
+#include "token/credential.h"
+
+#define FDS_MAX 1024
+
+struct tracing_disk {
+    struct disk_port port;
+    const char *fail; /* the line that fails, once, with EIO; NULL: none */
+    char names[FDS_MAX][96];
+    char text[8192];
+    size_t used;
+};
+
+static struct tracing_disk *tracing_of(const struct disk_port *disk)
+{
+    return (struct tracing_disk *)(uintptr_t)disk;
+}
+
+/* The state directory and the one above have names that differ from run to run. */
+static const char *name_of(int dir, const char *name)
+{
+    size_t length = strlen(name);
+    if (dir == AT_FDCWD) {
+        return name[length - 1] == '/' ? "(above)" : "(state)";
+    }
+    return strncmp(name, "lab_me-", 7) == 0 ? strchr(name, '.') + 1 : name;
+}
+
+static int note(const struct disk_port *disk, const char *verb, const char *name, const char *to)
+{
+    struct tracing_disk *tracing = tracing_of(disk);
+    char line[200];
+    snprintf(line, sizeof(line), "%s %s%s%s", verb, name, to[0] == '\0' ? "" : " -> ", to);
+    tracing->used += (size_t)snprintf(tracing->text + tracing->used,
+                                      sizeof(tracing->text) - tracing->used, "%s\n", line);
+    assert_true(tracing->used < sizeof(tracing->text));
+    if (tracing->fail != NULL && strcmp(tracing->fail, line) == 0) {
+        tracing->fail = NULL;
+        return -EIO;
+    }
+    return 0;
+}
+
+static int tracing_open(const struct disk_port *disk, int dir, const char *name, int flags,
+                        mode_t mode)
+{
+    const char *shown = name_of(dir, name);
+    int error = (flags & O_CREAT) != 0 ? note(disk, "create", shown, "") : 0;
+    int fd = error < 0 ? error : disk_real()->open(disk_real(), dir, name, flags, mode);
+    if (fd >= 0) {
+        assert_true(fd < FDS_MAX);
+        snprintf(tracing_of(disk)->names[fd], sizeof(tracing_of(disk)->names[fd]), "%s", shown);
+    }
+    return fd;
+}
+
+static ssize_t tracing_write(const struct disk_port *disk, int fd, const void *bytes, size_t size,
+                             off_t at)
+{
+    int error = note(disk, "write", tracing_of(disk)->names[fd], "");
+    return error < 0 ? error : disk_real()->write(disk_real(), fd, bytes, size, at);
+}
+
+static int tracing_allocate(const struct disk_port *disk, int fd, off_t size)
+{
+    int error = note(disk, "allocate", tracing_of(disk)->names[fd], "");
+    return error < 0 ? error : disk_real()->allocate(disk_real(), fd, size);
+}
+
+static int tracing_sync(const struct disk_port *disk, int fd)
+{
+    int error = note(disk, "sync", tracing_of(disk)->names[fd], "");
+    return error < 0 ? error : disk_real()->sync(disk_real(), fd);
+}
+
+static int tracing_rename(const struct disk_port *disk, int dir, const char *from, const char *to)
+{
+    int error = note(disk, "rename", name_of(dir, from), name_of(dir, to));
+    return error < 0 ? error : disk_real()->rename(disk_real(), dir, from, to);
+}
+
+static int tracing_unlink(const struct disk_port *disk, int dir, const char *name)
+{
+    int error = note(disk, "unlink", name_of(dir, name), "");
+    return error < 0 ? error : disk_real()->unlink(disk_real(), dir, name);
+}
+
+static int tracing_mkdir(const struct disk_port *disk, int dir, const char *name, mode_t mode)
+{
+    int error = note(disk, "mkdir", name_of(dir, name), "");
+    return error < 0 ? error : disk_real()->mkdir(disk_real(), dir, name, mode);
+}
+
+static int tracing_lock(const struct disk_port *disk, int fd)
+{
+    int error = note(disk, "lock", tracing_of(disk)->names[fd], "");
+    return error < 0 ? error : disk_real()->lock(disk_real(), fd);
+}
+
+static void trace(struct store_place *place, struct tracing_disk *tracing)
+{
+    *tracing = (struct tracing_disk){.port = *disk_real()};
+    tracing->port.open = tracing_open;
+    tracing->port.write = tracing_write;
+    tracing->port.allocate = tracing_allocate;
+    tracing->port.sync = tracing_sync;
+    tracing->port.rename = tracing_rename;
+    tracing->port.unlink = tracing_unlink;
+    tracing->port.mkdir = tracing_mkdir;
+    tracing->port.lock = tracing_lock;
+    place->disk = &tracing->port;
+}
+
+static void expect(struct tracing_disk *tracing, const char *calls)
+{
+    assert_string_equal(tracing->text, calls);
+    tracing->used = 0;
+    tracing->text[0] = '\0';
+}
+
+/* ---- the operations ---- */
+
+static void a_store_is_durable_before_it_is_used(void **state)
+{
+    struct store_place *place = *state;
+    struct tracing_disk tracing;
+    trace(place, &tracing);
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    expect(&tracing,
+            "mkdir credentials\n"
+            "sync (above)\n"
+            "sync (state)\n"
+            "create lock\n"
+            "lock lock\n"
+            "write lock\n"
+            "unlink key.new\n"
+            "create key.new\n"
+            "write key.new\n"
+            "sync key.new\n"
+            "rename key.new -> key\n"
+            "sync credentials\n"
+            "unlink store.new\n"
+            "create store.new\n"
+            "write store.new\n"
+            "sync store.new\n"
+            "rename store.new -> store\n"
+            "sync credentials\n"
+            "create audit.log\n");
+    assert_int_equal(store_place_open(place), 0);
+    expect(&tracing,
+            "sync (above)\n"
+            "sync (state)\n"
+            "create lock\n"
+            "lock lock\n"
+            "write lock\n"
+            "sync key\n"
+            "sync store\n"
+            "sync audit.log\n"
+            "create audit.log\n");
+    store_place_load(place);
+    expect(&tracing,
+            "sync credentials\n");
+    assert_int_equal(place->store->adopt(place->store), 0);
+    expect(&tracing,
+            "unlink store.new\n"
+            "create store.new\n"
+            "write store.new\n"
+            "sync store.new\n"
+            "rename store.new -> store\n"
+            "sync credentials\n");
+    store_place_close(place);
+}
+
+static void a_refresh_reserves_writes_syncs_renames_and_only_then_removes(void **state)
+{
+    struct store_place *place = *state;
+    struct tracing_disk tracing;
+    trace(place, &tracing);
+    store_place_open(place);
+    store_place_load(place);
+    tracing.used = 0;
+    assert_int_equal(store_save(place, 7), 0);
+    expect(&tracing,
+            "unlink g7.a0.next\n"
+            "create g7.a0.next\n"
+            "write g7.a0.next\n"
+            "sync g7.a0.next\n"
+            "rename record -> record.bad\n"
+            "rename g7.a0.next -> record\n"
+            "sync credentials\n");
+    assert_int_equal(store_reserve(place, 7, 1), 0);
+    expect(&tracing,
+            "unlink g7.a1.intent\n"
+            "create g7.a1.intent\n"
+            "allocate g7.a1.intent\n"
+            "sync g7.a1.intent\n"
+            "unlink g7.a1.answer\n"
+            "create g7.a1.answer\n"
+            "allocate g7.a1.answer\n"
+            "sync g7.a1.answer\n"
+            "unlink g7.a1.next\n"
+            "create g7.a1.next\n"
+            "allocate g7.a1.next\n"
+            "sync g7.a1.next\n"
+            "sync credentials\n");
+    assert_int_equal(store_intent(place, 7, 1), 0);
+    expect(&tracing,
+            "write g7.a1.intent\n"
+            "sync g7.a1.intent\n");
+    assert_int_equal(store_answer(place, 7, 1), 0);
+    expect(&tracing,
+            "write g7.a1.answer\n"
+            "sync g7.a1.answer\n");
+    assert_int_equal(store_save(place, 8), 0);
+    expect(&tracing,
+            "write g7.a1.next\n"
+            "sync g7.a1.next\n"
+            "rename g7.a1.next -> record\n"
+            "sync credentials\n"
+            "unlink g7.a1.next\n"
+            "unlink g7.a1.answer\n"
+            "unlink g7.a1.intent\n");
+    assert_int_equal(store_reserve(place, 8, 1), 0);
+    tracing.used = 0;
+    assert_int_equal(store_release(place, 8, 1), 0);
+    expect(&tracing,
+            "unlink g8.a1.next\n"
+            "unlink g8.a1.answer\n"
+            "unlink g8.a1.intent\n"
+            "sync credentials\n");
+    assert_int_equal(store_reserve(place, 8, 1), 0); /* nothing of the first is left */
+    assert_int_equal(store_release(place, 8, 1), 0);
+    tracing.used = 0;
+    assert_int_equal(place->store->remove(place->store, "lab:me"), 0);
+    expect(&tracing,
+            "unlink record\n"
+            "sync credentials\n");
+    assert_int_equal(place->store->remove(place->store, "lab:me"), -ENOENT);
+    expect(&tracing, "");
+    store_place_close(place);
+}
+
+static void what_a_reservation_made_goes_with_it_when_it_fails(void **state)
+{
+    struct store_place *place = *state;
+    struct tracing_disk tracing;
+    trace(place, &tracing);
+    store_place_open(place);
+    store_place_load(place);
+    assert_int_equal(store_save(place, 7), 0);
+    tracing.used = 0;
+    tracing.fail = "sync g7.a1.answer";
+    assert_int_equal(store_reserve(place, 7, 1), -EIO);
+    expect(&tracing,
+            "unlink g7.a1.intent\n"
+            "create g7.a1.intent\n"
+            "allocate g7.a1.intent\n"
+            "sync g7.a1.intent\n"
+            "unlink g7.a1.answer\n"
+            "create g7.a1.answer\n"
+            "allocate g7.a1.answer\n"
+            "sync g7.a1.answer\n"
+            "unlink g7.a1.answer\n"
+            "unlink g7.a1.intent\n");
+    tracing.fail = "sync credentials";
+    assert_int_equal(store_reserve(place, 7, 1), -EIO);
+    expect(&tracing,
+            "unlink g7.a1.intent\n"
+            "create g7.a1.intent\n"
+            "allocate g7.a1.intent\n"
+            "sync g7.a1.intent\n"
+            "unlink g7.a1.answer\n"
+            "create g7.a1.answer\n"
+            "allocate g7.a1.answer\n"
+            "sync g7.a1.answer\n"
+            "unlink g7.a1.next\n"
+            "create g7.a1.next\n"
+            "allocate g7.a1.next\n"
+            "sync g7.a1.next\n"
+            "sync credentials\n"
+            "unlink g7.a1.intent\n"
+            "unlink g7.a1.answer\n"
+            "unlink g7.a1.next\n");
+    assert_int_equal(store_count(place, "g7.a1.intent"), 0);
+    assert_int_equal(store_reserve(place, 7, 1), 0);
+    store_place_close(place);
+}
+
+static void a_file_that_failed_is_made_anew_and_its_directory_synced(void **state)
+{
+    struct store_place *place = *state;
+    struct tracing_disk tracing;
+    trace(place, &tracing);
+    store_place_open(place);
+    store_place_load(place);
+    assert_int_equal(store_save(place, 7), 0);
+    assert_int_equal(store_reserve(place, 7, 1), 0);
+    tracing.used = 0;
+    tracing.fail = "sync g7.a1.answer";
+    assert_int_equal(store_answer(place, 7, 1), -EIO);
+    expect(&tracing,
+            "write g7.a1.answer\n"
+            "sync g7.a1.answer\n"
+            "unlink g7.a1.answer\n");
+    assert_int_equal(store_answer(place, 7, 1), 0);
+    expect(&tracing,
+            "unlink g7.a1.answer\n"
+            "create g7.a1.answer\n"
+            "write g7.a1.answer\n"
+            "sync g7.a1.answer\n"
+            "sync credentials\n");
+    tracing.fail = "sync g7.a1.next";
+    assert_int_equal(store_save(place, 8), -EIO);
+    expect(&tracing,
+            "write g7.a1.next\n"
+            "sync g7.a1.next\n"
+            "unlink g7.a1.next\n"
+            "unlink g7.a1.next\n");
+    assert_int_equal(store_save(place, 8), 0);
+    expect(&tracing,
+            "unlink g8.a0.next\n"
+            "create g8.a0.next\n"
+            "write g8.a0.next\n"
+            "sync g8.a0.next\n"
+            "rename g8.a0.next -> record\n"
+            "sync credentials\n"
+            "unlink g7.a1.next\n"
+            "unlink g7.a1.answer\n"
+            "unlink g7.a1.intent\n");
+    store_place_close(place);
+}
+
+static void a_removal_that_fails_says_so(void **state)
+{
+    struct store_place *place = *state;
+    static const char *const lines[] = {"unlink record", "sync credentials"};
+    struct tracing_disk tracing;
+    for (size_t i = 0; i < 2; i++) {
+        trace(place, &tracing);
+        store_place_open(place);
+        store_place_load(place);
+        assert_int_equal(store_save(place, 7), 0);
+        tracing.fail = lines[i];
+        assert_int_equal(place->store->remove(place->store, "lab:me"), -EIO);
+        tracing.fail = i == 0 ? "sync credentials" : NULL;
+        if (i == 0) {
+            assert_int_equal(store_reserve(place, 7, 1), -EIO);
+            assert_int_equal(store_reserve(place, 7, 1), 0);
+            tracing.fail = "unlink g7.a1.intent";
+            assert_int_equal(store_release(place, 7, 1), -EIO);
+            tracing.fail = "sync credentials";
+            assert_int_equal(store_release(place, 7, 1), -EIO);
+            assert_int_equal(store_release(place, 7, 1), 0);
+        }
+        store_place_close(place);
+    }
+}
+
+static void each_start_fails_when_a_directory_cannot_be_made_durable(void **state)
+{
+    struct store_place *place = *state;
+    static const char *const lines[] = {"sync (above)", "sync (state)", "sync credentials",
+                                        "mkdir credentials", "lock lock"};
+    struct tracing_disk tracing;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+        trace(place, &tracing);
+        tracing.fail = lines[i];
+        if (i == 3) {
+            temp_dir_remove(place->credentials);
+        }
+        assert_int_equal(store_place_open(place), -EIO);
+        assert_null(tracing.fail);
+        assert_int_not_equal(strcmp(place->store->why(place->store), "out of memory"), 0);
+        store_place_close(place);
+    }
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, store_place_setup, store_place_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_store_is_durable_before_it_is_used),
+        TEST(a_refresh_reserves_writes_syncs_renames_and_only_then_removes),
+        TEST(what_a_reservation_made_goes_with_it_when_it_fails),
+        TEST(a_file_that_failed_is_made_anew_and_its_directory_synced),
+        TEST(a_removal_that_fails_says_so),
+        TEST(each_start_fails_when_a_directory_cannot_be_made_durable),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
