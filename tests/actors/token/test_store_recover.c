@@ -244,6 +244,45 @@ static void of_two_answers_the_whole_one_counts_then_the_later(void **state)
     }
 }
 
+static void a_successor_that_is_none_never_takes_the_records_place(void **state)
+{
+    struct store_place *place = *state;
+    for (uint64_t generation = 8; generation <= 9; generation++) {
+        char path[256], before[SEAL_OVERHEAD + 4096], after[sizeof(before)];
+        prepare(place);
+        assert_int_equal(store_save(place, generation), 0);
+        write_ruin(place, NEXT, WHOLE); /* of generation 8, which the record has or is past */
+        store_find(place, ".record", path, sizeof(path));
+        size_t size = store_read_bytes(path, before, sizeof(before));
+        store_place_load(place);
+        assert_int_equal(place->loaded.credential.generation, generation);
+        assert_int_equal(store_count(place, ".next"), 0);
+        assert_int_equal(store_read_bytes(path, after, sizeof(after)), size);
+        assert_memory_equal(before, after, size);
+    }
+}
+
+static void each_successor_is_looked_at_whatever_the_first_was(void **state)
+{
+    struct store_place *place = *state;
+    for (int whole_first = 0; whole_first < 2; whole_first++) {
+        char base[STORE_NAME_MAX / 2], name[STORE_NAME_MAX], first[256], second[256];
+        prepare(place);
+        write_ruin(place, RECORD, WHOLE);
+        profile_base("lab:me", base);
+        name_of(base, NEXT, 1, name);
+        store_path(place, name, first, sizeof(first));
+        name_of(base, NEXT, 2, name);
+        store_path(place, name, second, sizeof(second));
+        write_ruin(place, NEXT, whole_first ? WHOLE : TORN);
+        assert_int_equal(rename(first, second), 0);
+        write_ruin(place, NEXT, whole_first ? TORN : WHOLE);
+        store_place_load(place);
+        assert_int_equal(place->loaded.credential.generation, 8);
+        assert_int_equal(store_count(place, ".next"), 0);
+    }
+}
+
 static void strange_names_are_left_alone(void **state)
 {
     struct store_place *place = *state;
@@ -314,6 +353,8 @@ int main(void)
         TEST(of_two_answers_the_whole_one_counts_then_the_later),
         TEST(strange_names_are_left_alone),
         TEST(attempts_of_one_number_are_told_apart_by_their_profile),
+        TEST(a_successor_that_is_none_never_takes_the_records_place),
+        TEST(each_successor_is_looked_at_whatever_the_first_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
