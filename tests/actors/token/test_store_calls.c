@@ -249,6 +249,7 @@ static void a_refresh_reserves_writes_syncs_renames_and_only_then_removes(void *
     assert_int_equal(place->store->remove(place->store, "lab:me"), 0);
     expect(&tracing,
            "unlink record\n"
+           "sync credentials\n"
            "sync credentials\n");
     assert_int_equal(place->store->remove(place->store, "lab:me"), -ENOENT);
     expect(&tracing, "");
