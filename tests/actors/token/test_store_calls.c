@@ -372,6 +372,53 @@ static void a_removal_that_fails_says_so(void **state)
     }
 }
 
+static void a_file_that_cannot_be_removed_makes_the_removal_fail(void **state)
+{
+    struct store_place *place = *state;
+    struct tracing_disk tracing;
+    trace(place, &tracing);
+    store_place_open(place);
+    store_place_load(place);
+    assert_int_equal(store_save(place, 7), 0);
+    assert_int_equal(store_reserve(place, 7, 1), 0);
+    tracing.fail = "unlink g7.a1.answer";
+    assert_int_equal(place->store->remove(place->store, "lab:me"), -EIO);
+    assert_null(tracing.fail);
+    store_place_close(place);
+}
+
+static void an_attempt_that_is_over_is_forgotten_wherever_it_was_noted(void **state)
+{
+    struct store_place *place = *state;
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    assert_int_equal(store_save(place, 7), 0);
+    assert_int_equal(store_reserve(place, 7, 1), 0);
+    assert_int_equal(store_intent(place, 7, 1), 0);
+    store_place_restart(place); /* found by three files, and one attempt all the same */
+    assert_int_equal(store_reserve(place, 7, 1), -EEXIST);
+    assert_int_equal(store_release(place, 7, 1), 0);
+    assert_int_equal(store_reserve(place, 7, 1), 0);
+    assert_int_equal(store_save(place, 8), 0);
+    assert_int_equal(store_reserve(place, 7, 1), 0);
+}
+
+static void the_records_header_says_whether_the_login_lives(void **state)
+{
+    struct store_place *place = *state;
+    char path[256], bytes[64];
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    for (uint64_t generation = 7; generation <= 8; generation++) {
+        struct credential credential = store_credential(generation);
+        snprintf(credential.needs_login, sizeof(credential.needs_login), "%s",
+                 generation == 7 ? "" : "invalid_grant");
+        assert_int_equal(place->store->write_record(place->store, &credential), 0);
+        credential_deinit(&credential);
+        store_find(place, ".record", path, sizeof(path));
+        assert_int_equal(store_read_bytes(path, bytes, sizeof(bytes)), sizeof(bytes));
+        assert_int_equal(bytes[28], generation == 7 ? 1 : 2);
+    }
+}
+
 static void each_start_fails_when_a_directory_cannot_be_made_durable(void **state)
 {
     struct store_place *place = *state;
@@ -482,6 +529,9 @@ int main(void)
         TEST(what_a_reservation_made_goes_with_it_when_it_fails),
         TEST(a_file_that_failed_is_made_anew_and_its_directory_synced),
         TEST(a_removal_that_fails_says_so),
+        TEST(a_file_that_cannot_be_removed_makes_the_removal_fail),
+        TEST(an_attempt_that_is_over_is_forgotten_wherever_it_was_noted),
+        TEST(the_records_header_says_whether_the_login_lives),
         TEST(each_start_fails_when_a_directory_cannot_be_made_durable),
         TEST(a_successor_found_becomes_a_new_file_and_on_a_full_disk_the_record_itself),
     };

@@ -102,12 +102,36 @@ static void what_is_cut_is_refused(void **state)
     }
 }
 
+static void texts_and_secrets_of_one_byte_and_of_none_come_back(void **state)
+{
+    (void)state;
+    struct credential credential, back;
+    credential_init(&credential);
+    snprintf(credential.profile, sizeof(credential.profile), "p");
+    credential.generation = 1;
+    credential.access = secret_new("a", 1);
+    credential.refresh = secret_new("r", 1);
+    struct secret *plain = codec_pack(&credential_codec, &credential, secret_memory_sodium());
+    assert_int_equal(codec_unpack(&credential_codec, plain, &back), 0);
+    assert_string_equal(back.profile, "p");
+    assert_string_equal(back.account, "");
+    assert_int_equal(back.generation, 1);
+    assert_string_equal(secret_data(back.access), "a");
+    assert_string_equal(secret_data(back.refresh), "r");
+    assert_null(back.id_token);
+    assert_int_equal(back.digest_count, 0);
+    secret_free(plain);
+    credential_deinit(&credential);
+    credential_deinit(&back);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_field_that_does_not_fit_is_refused),
         cmocka_unit_test(what_owns_memory_stands_once),
         cmocka_unit_test(what_is_cut_is_refused),
+        cmocka_unit_test(texts_and_secrets_of_one_byte_and_of_none_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

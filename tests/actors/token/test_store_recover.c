@@ -210,6 +210,9 @@ static void a_ruined_intent_counts_as_sent_and_a_ruined_answer_as_none(void **st
                          place->loaded.has_intent, place->loaded.has_answer);
             }
             assert_int_equal(place->bad_count, ruin == WHOLE || ruin == EMPTY ? 0 : 1);
+            if (role == INTENT && place->bad_count > 0) { /* with the reason before it */
+                assert_true(strstr(place->bad_why, "; it counts as sent") > place->bad_why);
+            }
             if (role == INTENT && sent) {
                 assert_int_equal(place->loaded.intent.generation, 7);
                 assert_int_equal(place->loaded.intent.attempt, 1);
