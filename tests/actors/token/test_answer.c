@@ -236,6 +236,9 @@ static void earliest_refresh_is_put_on_our_clock(void **state)
         {"\"id_token\":\"e30.eyJpYXQiOjE3ODk5OTk0MDB9.c2ln\"", 1790003840000},
         {"\"id_token\":\"e30.e30.c2ln\"", 1790003240000},
         {"\"id_token\":\"opaque\"", 1790003240000},
+        /* Issued in a future so far that the time is long past: it is one all the same. */
+        {"\"id_token\":\"e30.eyJpYXQiOjM1ODAwMDMyNDB9.c2ln\"", 1},
+        {"\"id_token\":\"e30.eyJpYXQiOjQwMDAwMDAwMDB9.c2ln\"", 1},
         /* A time of issue from long ago: not beyond the end of the access token. */
         {"\"expires_in\":3600,\"id_token\":\"e30.eyJpYXQiOjE2OTAwMDAwMDB9.c2ln\"",
          NOW_MS + 3600000},
@@ -250,6 +253,11 @@ static void earliest_refresh_is_put_on_our_clock(void **state)
         assert_int_equal(answer.earliest_refresh_at_ms, cases[i].at_ms);
         token_answer_deinit(&answer);
     }
+    struct token_answer answer; /* where only the access token says when it was issued */
+    parse(200, "{\"access_token\":\"e30.eyJpYXQiOjE3ODk5OTk0MDB9.c2ln\","
+               "\"earliest_refresh_at\":1790003240}", &answer);
+    assert_int_equal(answer.earliest_refresh_at_ms, 1790003840000);
+    token_answer_deinit(&answer);
 }
 
 static void hostile_bodies_are_unknown(void **state)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store_place.h"
 #include "token/credential.h"
@@ -22,6 +23,7 @@ struct tracing_disk {
     const char *fail; /* the line that fails, once; NULL: none */
     int error;        /* as errno; 0: EIO */
     char names[FDS_MAX][96];
+    char path[128]; /* the last one that was opened by a path of its own */
     char text[8192];
     size_t used;
 };
@@ -60,6 +62,9 @@ static int tracing_open(const struct disk_port *disk, int dir, const char *name,
                         mode_t mode)
 {
     const char *shown = name_of(dir, name);
+    if (dir == AT_FDCWD) {
+        snprintf(tracing_of(disk)->path, sizeof(tracing_of(disk)->path), "%s", name);
+    }
     int error = (flags & O_CREAT) != 0 ? note(disk, "create", shown, "") : 0;
     int fd = error < 0 ? error : disk_real()->open(disk_real(), dir, name, flags, mode);
     if (fd >= 0) {
@@ -419,6 +424,33 @@ static void the_records_header_says_whether_the_login_lives(void **state)
     }
 }
 
+static void the_directory_above_is_synced_however_the_path_is_written(void **state)
+{
+    struct store_place *place = *state;
+    struct tracing_disk tracing;
+    char parent[128], slash[128], slashes[128], before[512];
+    snprintf(slash, sizeof(slash), "%s/", place->directory);
+    snprintf(slashes, sizeof(slashes), "%s///", place->directory);
+    snprintf(parent, sizeof(parent), "%.*s",
+             (int)(strrchr(place->directory, '/') + 1 - place->directory), place->directory);
+    const struct {
+        const char *path, *above;
+    } rows[] = {{place->directory, parent}, {slash, parent}, {slashes, parent}, {"d", "."},
+                {"d/", "."}, {"d//", "."}, {"./d", "./"}, {"dd", "."}};
+    assert_non_null(getcwd(before, sizeof(before)));
+    assert_int_equal(chdir(place->directory), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        trace(place, &tracing);
+        struct store_port *store = store_file_new(&(struct store_file_options){
+            .state_dir = rows[i].path, .disk = &tracing.port});
+        assert_non_null(store);
+        assert_true(store->open(store) >= 0);
+        assert_string_equal(tracing.path, rows[i].above);
+        store->close(store);
+    }
+    assert_int_equal(chdir(before), 0);
+}
+
 static void each_start_fails_when_a_directory_cannot_be_made_durable(void **state)
 {
     struct store_place *place = *state;
@@ -532,6 +564,7 @@ int main(void)
         TEST(a_file_that_cannot_be_removed_makes_the_removal_fail),
         TEST(an_attempt_that_is_over_is_forgotten_wherever_it_was_noted),
         TEST(the_records_header_says_whether_the_login_lives),
+        TEST(the_directory_above_is_synced_however_the_path_is_written),
         TEST(each_start_fails_when_a_directory_cannot_be_made_durable),
         TEST(a_successor_found_becomes_a_new_file_and_on_a_full_disk_the_record_itself),
     };

@@ -244,6 +244,23 @@ static void a_lost_key_matters_only_while_records_stand(void **state)
     assert_true(store_place_open(place) < 0);
 }
 
+static void what_stands_in_a_directorys_place_is_named(void **state)
+{
+    struct store_place *place = *state;
+    char name[300];
+    store_write_bytes(place->credentials, "x", 1, 0);
+    expect_refused(place, -ENOTDIR, "is a symbolic link or no directory");
+    assert_int_equal(unlink(place->credentials), 0);
+    memset(name, 'x', sizeof(name));
+    name[sizeof(name) - 1] = '\0';
+    struct store_port *store =
+        store_file_new(&(struct store_file_options){.state_dir = name});
+    assert_non_null(store);
+    assert_int_equal(store->open(store), -ENAMETOOLONG);
+    assert_non_null(strstr(store->why(store), "cannot open"));
+    store->close(store);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, store_place_setup, store_place_teardown)
 
 int main(void)
@@ -261,6 +278,7 @@ int main(void)
         TEST(each_store_draws_a_key_and_an_identity_of_its_own),
         TEST(the_lock_file_names_its_holder_and_nothing_of_an_earlier_one),
         TEST(a_lost_key_matters_only_while_records_stand),
+        TEST(what_stands_in_a_directorys_place_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
