@@ -223,6 +223,7 @@ void check_needs_login(struct sim *sim, const struct credential *credential)
                  login->name, number);
     else if (login->refresh[number].family == login->family &&
              login->ended == ENDED_BY_REUSE && login->restored_family != login->family &&
+             !login->refresh[number].restored && /* a person brought it again */
              (rotation == ROTATION_NONE ||
               (rotation == ROTATION_TWO_PHASE && !successor_unsaved(login, number))))
         sim_fail(sim, "needs_login: %s was lost under a rule that loses nothing", login->name);
