@@ -445,6 +445,9 @@ static void many_run_at_once_and_none_waits_for_another(void **state)
         run_forget(&runs[i]);
     }
     pthread_mutex_lock(&runs[0].mutex);
+    while (runs[0].gates == 0) { /* before that it would be known as not sent */
+        pthread_cond_wait(&runs[0].moved, &runs[0].mutex);
+    }
     assert_int_equal(runs[0].dones, 0);
     pthread_mutex_unlock(&runs[0].mutex);
     server_stop(&slow); /* which ends the slow one */
