@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define HASH_NONFATAL_OOM 1 /* what could not be added is not there, and we go on */
 #define HASH_FUNCTION(key, size, hash) HASH_FNV(key, size, hash) /* the default's switch warns */
 #include <uthash.h>
 
@@ -132,6 +133,12 @@ static void on_accepted(struct link_transport *transport, int fd)
             return; /* then nobody waits for its hello */
         waiting->fd = fd;
         HASH_ADD_INT(transport->waiting, fd, waiting);
+        struct link_waiting *found;
+        HASH_FIND_INT(transport->waiting, &fd, found);
+        if (found == NULL) {
+            free(waiting);
+            return;
+        }
     }
     waiting->closed = false;
     waiting->accepted_ns = transport->now_ns;
@@ -194,6 +201,12 @@ static struct link_connection *connection_of(struct link_transport *transport, z
     connection->routing_size = size;
     connection->credentials = credentials;
     HASH_ADD(hh, transport->connections, routing, size, connection);
+    struct link_connection *found;
+    HASH_FIND(hh, transport->connections, id, size, found);
+    if (found == NULL) {
+        free(connection);
+        return NULL;
+    }
     struct link_waiting *waiting;
     accept_events(transport);
     HASH_FIND_INT(transport->waiting, &credentials.fd, waiting);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#define HASH_NONFATAL_OOM 1 /* what could not be added is not there, and we go on */
 #include <uthash.h>
 
 #include "core.h"
@@ -119,6 +120,10 @@ static struct name *name_add(struct names *names, const char *text)
         return NULL;
     strncpy(name->name, text, sizeof name->name - 1);
     HASH_ADD_STR(names->table, name, name);
+    if (name_get(names, text) != name) {
+        free(name);
+        return NULL;
+    }
     return name;
 }
 

@@ -47,6 +47,8 @@ static void runtime_init(struct runtime *runtime, const struct runtime_options *
     message_depot_init(&runtime->depot);
 }
 
+#define READY_FIRST 64u /* actors ready to run, of a runtime that is stepped by hand */
+
 static int runtime_build(struct runtime *runtime)
 {
     int error;
@@ -63,6 +65,12 @@ static int runtime_build(struct runtime *runtime)
         return error;
     if (!runtime->manual && (error = watch_start(runtime)) < 0)
         return error;
+    if (runtime->manual) {
+        runtime->ready = malloc(READY_FIRST * sizeof *runtime->ready);
+        if (!runtime->ready)
+            return -ENOMEM;
+        runtime->ready_capacity = READY_FIRST;
+    }
     return scheduler_start(runtime);
 }
 

@@ -141,7 +141,7 @@ void scheduler_wake_one(struct runtime *runtime)
 static void ready_push(struct runtime *runtime, struct actor *actor)
 {
     if (runtime->ready_count == runtime->ready_capacity) {
-        size_t capacity = runtime->ready_capacity ? runtime->ready_capacity * 2 : 64;
+        size_t capacity = runtime->ready_capacity * 2;
         struct actor **ready = realloc(runtime->ready, capacity * sizeof(struct actor *));
         CORE_ASSERT(runtime, ready);
         runtime->ready = ready;

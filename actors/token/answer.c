@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "answer_json.h"
+#include "token/wipe.h"
 
 #define EXPIRES_IN_MAX_S (10.0 * 366 * 86400)
 
@@ -281,12 +282,11 @@ enum token_outcome token_answer_parse(const struct provider_rule *rule, long htt
                                       struct token_answer *ret_answer)
 {
     struct token_answer *answer = ret_answer;
+    unsigned refusals = wipe_refusals();
     *answer = (struct token_answer){0};
     json_t *root = NULL;
     if (secret_length(body) <= ANSWER_MAX) {
-        json_error_t error = {0};
-        root = bounded_json_load(secret_data(body), secret_length(body), &error);
-        answer->no_memory = root == NULL && error.text[0] == '\0'; /* a bad text has a reason */
+        root = bounded_json_load(secret_data(body), secret_length(body), NULL);
     }
     if (json_is_object(root)) {
         read_error_code(root, answer->error_code);
@@ -306,6 +306,10 @@ enum token_outcome token_answer_parse(const struct provider_rule *rule, long htt
         outcome = outcome_of_refusal(rule, http_status, answer);
     }
     json_decref(root);
+    answer->no_memory |= wipe_refusals() != refusals;
+    if (answer->no_memory) {
+        outcome = OUTCOME_UNKNOWN; /* what was read may be wrong */
+    }
     if (outcome != OUTCOME_ROTATED && outcome != OUTCOME_KEPT) {
         drop_tokens(answer);
     }

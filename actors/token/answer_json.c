@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "token/store.h"
+#include "token/wipe.h"
 
 /* Seconds beyond this are milliseconds: 1e11 s lies in the year 5138, 1e11 ms in 1973. */
 #define MILLISECONDS_FROM 1e11
@@ -51,7 +52,16 @@ json_t *bounded_json_load(const char *bytes, size_t length, json_error_t *ret_er
         }
         return NULL;
     }
-    return json_loadb(bytes, length, JSON_REJECT_DUPLICATES, ret_error);
+    unsigned before = wipe_refusals();
+    json_t *root = json_loadb(bytes, length, JSON_REJECT_DUPLICATES, ret_error);
+    if (wipe_refusals() == before) {
+        return root;
+    }
+    json_decref(root); /* it may lack a character */
+    if (ret_error != NULL) {
+        *ret_error = (json_error_t){.text = "out of memory"};
+    }
+    return NULL;
 }
 
 /* Decodes one reference token of a JSON pointer. Returns where the next begins; NULL: too long. */
@@ -180,7 +190,7 @@ json_t *jwt_claims(const char *token, size_t length)
     while (size > 0 && payload[size - 1] == '=') {
         size--;
     }
-    uint8_t *bytes = malloc(size + 1);
+    uint8_t *bytes = wipe_malloc(size + 1);
     if (bytes == NULL) {
         return NULL;
     }
@@ -190,8 +200,7 @@ json_t *jwt_claims(const char *token, size_t length)
                           sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0) {
         claims = bounded_json_load((const char *)bytes, got, NULL);
     }
-    sodium_memzero(bytes, size);
-    free(bytes);
+    wipe_free(bytes);
     return claims;
 }
 

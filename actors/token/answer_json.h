@@ -9,7 +9,8 @@
 
 #define JSON_DEPTH_MAX 32
 
-/* A new reference to the object or array, or NULL with a reason. `error` may be NULL. */
+/* A new reference to the object or array, or NULL with a reason. `error` may be NULL. Where memory
+ * ran out here or below, wipe_refusals() has risen. */
 json_t *bounded_json_load(const char *bytes, size_t length, json_error_t *ret_error);
 /* RFC 6901. "" is the whole. NULL: nothing there. Borrowed. */
 const json_t *json_at(const json_t *root, const char *pointer);

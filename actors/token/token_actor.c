@@ -44,9 +44,21 @@ void token_pend(struct token_state *state, struct pending pending)
     state->pending[state->pending_count++] = pending;
 }
 
+static void tell_failed(struct token_state *state)
+{
+    struct store_job *job = state->jobs_failed;
+
+    state->jobs_failed = job->next;
+    token_job_done(state, job);
+}
+
 static void run_pending(struct token_state *state)
 {
-    while (state->pending_count > 0) {
+    while (state->pending_count > 0 || state->jobs_failed != NULL) {
+        if (state->pending_count == 0) {
+            tell_failed(state);
+            continue;
+        }
         struct pending pending = state->pending[0];
         struct token_event event = token_event(state, pending.kind);
 
@@ -101,6 +113,7 @@ static void turn_begin(struct token_state *state, struct context *context)
 
 static int turn_end(struct token_state *state)
 {
+    run_pending(state);
     token_audit_flush(state);
     linger(state);
     return 0;
@@ -364,75 +377,6 @@ static int token_on_link(void *state_, struct context *context, const char *peer
 
 /* ---- start and stop ------------------------------------------------------------------------- */
 
-struct found {
-    struct token_state *state;
-    struct stored *all;
-    size_t count;
-    int error;
-};
-
-static void on_found(void *arg, struct stored *stored)
-{
-    struct found *found = arg;
-    struct stored *all = reallocarray(found->all, found->count + 1, sizeof(*all));
-
-    if (all == NULL) {
-        found->error = -ENOMEM;
-        stored_deinit(stored);
-        return;
-    }
-    found->all = all;
-    all[found->count++] = *stored;
-}
-
-static void on_bad(void *arg, const char *file, const char *why)
-{
-    struct found *found = arg;
-    char line[2 * STEP_TEXT_MAX];
-
-    snprintf(line, sizeof(line), "%s: left as it is: %s", file, why);
-    token_act(found->state, &(struct token_action){.kind = ACTION_ALARM, .text = line});
-}
-
-static void give(struct token_state *state, struct stored *stored)
-{
-    struct token_event event = token_event(state, EVENT_LOADED);
-    struct provider_rule rule;
-    uint8_t sha256[SECRET_SHA256_SIZE];
-    char origin[600];
-
-    if (token_pinned_rule(state, &stored->credential, &rule, origin, sizeof(origin)))
-        event.rule = &rule;
-    secret_sha256(stored->credential.access, sha256);
-    event.stored = stored;
-    event.sha256 = sha256;
-    event.origin = origin;
-    token_run(state, &event);
-}
-
-static int load(struct token_state *state, int notes)
-{
-    struct found found = {.state = state};
-    struct token_event event;
-    int error = state->config.store->load(state->config.store, &found, on_found, on_bad);
-
-    if (error == 0)
-        error = found.error;
-    for (size_t i = 0; i < found.count; i++) {
-        if (error == 0)
-            give(state, &found.all[i]);
-        else
-            stored_deinit(&found.all[i]);
-    }
-    free(found.all);
-    if (error != 0)
-        return error;
-    event = token_event(state, EVENT_READY);
-    event.notes = (unsigned)notes;
-    token_run(state, &event);
-    return 0;
-}
-
 static int start_store(struct token_state *state)
 {
     struct store_actor_config config = {.store = state->config.store,
@@ -474,7 +418,7 @@ static int token_start(void *state_, struct context *context, const void *config
     }
     error = start_store(state);
     if (error == 0)
-        error = load(state, notes);
+        error = token_load(state, notes);
     context_watch_links(context);
     return error != 0 ? error : turn_end(state);
 }
@@ -489,6 +433,12 @@ static void token_stop(void *state_, struct context *context)
         state->config.store->close(state->config.store);
     if (state->share != NULL)
         state->share->left = state->jobs;
+    while (state->jobs_failed != NULL) {
+        struct store_job *next = state->jobs_failed->next;
+
+        store_job_free(state->jobs_failed);
+        state->jobs_failed = next;
+    }
     store_share_unref(state->share);
     token_step_deinit(&state->step);
     free(state->rules);

@@ -74,6 +74,7 @@ struct token_state {
 
     struct actor_id store;
     struct store_job *jobs; /* in flight */
+    struct store_job *jobs_failed; /* never sent, for want of memory; to be told */
     struct store_share *share;
     struct token_inbox *inbox;
     struct token_exchange *exchanges[STEP_PROFILES_MAX]; /* by profile; NULL: none */
@@ -104,6 +105,10 @@ struct token_event token_event(struct token_state *state, enum token_event_kind 
 void token_run(struct token_state *state, const struct token_event *event);
 /* To be run after the event at work. */
 void token_pend(struct token_state *state, struct pending pending);
+
+/* ---- token_load.c --------------------------------------------------------------------------- */
+
+int token_load(struct token_state *state, int notes);
 
 /* ---- token_actions.c ------------------------------------------------------------------------ */
 

@@ -23,20 +23,31 @@ static void unlink_job(struct token_state *state, struct store_job *job)
     *at = job->next;
 }
 
+/* What could not be sent fails later: whoever sends it may be in the middle of a step. */
+static void fail_later(struct token_state *state, struct store_job *job)
+{
+    struct store_job **at = &state->jobs_failed;
+
+    while (*at != NULL)
+        at = &(*at)->next;
+    job->error = -ENOMEM;
+    job->next = NULL;
+    *at = job;
+}
+
 void token_job_send(struct token_state *state, struct store_job *job)
 {
     struct message *message = message_new(STORE_JOB_TYPE, sizeof(job));
     struct request_options options = {.deadline_ns = UINT64_MAX - 1, .tag = (uintptr_t)job};
 
-    job->next = state->jobs;
-    state->jobs = job;
-    if (message == NULL) {
-        job->error = -ENOMEM;
-        token_job_done(state, job);
+    if (message != NULL)
+        memcpy(message->body, &job, sizeof(job));
+    if (message == NULL || context_request(state->context, state->store, message, &options) != 0) {
+        fail_later(state, job);
         return;
     }
-    memcpy(message->body, &job, sizeof(job));
-    context_request(state->context, state->store, message, &options);
+    job->next = state->jobs;
+    state->jobs = job;
 }
 
 struct route {
@@ -140,6 +151,7 @@ static void digest_done(struct token_state *state, struct store_job *job)
     secret_sha256(job->credential.access, sha256);
     event.profile = job->profile;
     event.ticket = job->ticket;
+    event.error = job->error < 0 ? job->error : 0; /* then the answer is parsed anew */
     event.outcome = job->outcome;
     event.text = "";
     event.credential = &job->credential;
@@ -166,7 +178,7 @@ static void event_done(struct token_state *state, struct store_job *job)
 
 void token_job_done(struct token_state *state, struct store_job *job)
 {
-    unlink_job(state, job);
+    unlink_job(state, job); /* not there: it was never sent */
     job_failed(state, job);
     if (job->kind == JOB_AUDIT)
         state->audit_busy = false;

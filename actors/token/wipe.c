@@ -13,7 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void wiping_free(void *pointer)
+static _Thread_local unsigned refusals;
+
+void *wipe_malloc(size_t size)
+{
+    void *pointer = malloc(size);
+    refusals += pointer == NULL;
+    return pointer;
+}
+
+unsigned wipe_refusals(void)
+{
+    return refusals;
+}
+
+void wipe_free(void *pointer)
 {
     if (pointer != NULL) {
         explicit_bzero(pointer, malloc_usable_size(pointer));
@@ -25,24 +39,38 @@ static void wiping_free(void *pointer)
 static void *wiping_realloc(void *pointer, size_t size)
 {
     if (pointer == NULL) {
-        return malloc(size);
+        return wipe_malloc(size);
     }
     size_t have = malloc_usable_size(pointer);
     if (size <= have) {
         return pointer;
     }
-    void *grown = malloc(size);
+    void *grown = wipe_malloc(size);
     if (grown != NULL) {
         memcpy(grown, pointer, have);
-        wiping_free(pointer);
+        wipe_free(pointer);
     }
     return grown;
 }
 
+static void *counted_calloc(size_t count, size_t size)
+{
+    void *pointer = calloc(count, size);
+    refusals += pointer == NULL;
+    return pointer;
+}
+
+static char *counted_strdup(const char *text)
+{
+    char *copy = strdup(text);
+    refusals += copy == NULL;
+    return copy;
+}
+
 int wipe_install(void)
 {
-    json_set_alloc_funcs(malloc, wiping_free);
-    CURLcode code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc,
-                                         strdup, calloc);
+    json_set_alloc_funcs(wipe_malloc, wipe_free);
+    CURLcode code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, wipe_malloc, wipe_free,
+                                         wiping_realloc, counted_strdup, counted_calloc);
     return code == CURLE_OK ? 0 : -ENOMEM;
 }

@@ -333,6 +333,11 @@ static void on_action(void *arg, const struct token_action *action)
     case ACTION_REFUSE:
         rig->answered = true;
         break;
+    case ACTION_AUDIT:
+        if (rig->life->audits) {
+            store->audit(store, action->text);
+        }
+        break;
     case ACTION_IMPORTED:
         rig->world->imported = true;
         point(rig, "the login was imported");
@@ -549,6 +554,8 @@ void crash_life_run(struct crash_life *life)
             memset(world->disk->faults, 0, sizeof(world->disk->faults));
         }
         rig->store->close(rig->store);
+    } else {
+        snprintf(life->sentence, sizeof(life->sentence), "no memory for a store");
     }
     outside(rig, true);
     for (unsigned i = 0; i < rig->pending_count; i++) {

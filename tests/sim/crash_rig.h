@@ -43,6 +43,7 @@ struct crash_life {
     const struct disk_port *disk; /* NULL: the world's model */
     const char *state_dir;        /* NULL: a place on the model */
     void (*outside)(void *arg, bool is); /* around what is no part of the keeper; or NULL */
+    bool audits;   /* writes the audit, which is many more points to crash at */
     bool may_fail; /* calls fail: a store that does not open, or refuses, is no violation */
 
     /* Outcome. */

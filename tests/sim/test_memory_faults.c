@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The k-th allocation fails, for every k, once and from there on, in the life of a keeper on a real
- * file system: opening, loading, importing, refreshing, ordinary memory and guarded memory alike.
- * It must not crash or leak (run it with the address sanitizer), must not lose a login, and must
- * get over a single failure; the next keeper, which has memory, finds a login that lives.
- *
- * The linker puts the allocators below in place of the C library's and libsodium's. */
+/* The k-th allocation fails, for every k, once and from there on, in the life of the step and the
+ * file store on a real file system: opening, loading, importing, refreshing, auditing, with the
+ * allocations of jansson and the guarded ones. It must not crash or leak (run it with the address
+ * sanitizer), must not lose a login, and must get over a single failure; the next keeper, which has
+ * memory, finds a login that lives. test_memory_actor.c does the same with the actors around it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,85 +13,16 @@
 #include <string.h>
 
 #include "crash_rig.h"
+#include "failing_memory.h"
 #include "support/temp_dir.h"
-
-/* What the allocators know; they have no argument to find it by. */
-static struct {
-    bool counting, for_ever;
-    unsigned calls, fail_at;
-} memory;
-
-static bool fails(void)
-{
-    if (!memory.counting) {
-        return false;
-    }
-    memory.calls++;
-    return memory.fail_at != 0 && (memory.for_ever ? memory.calls >= memory.fail_at
-                                                   : memory.calls == memory.fail_at);
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *pointer, size_t size);
-void *__real_reallocarray(void *pointer, size_t count, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *pointer, size_t size);
-void *__wrap_reallocarray(void *pointer, size_t count, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t size);
-void *__wrap_sodium_malloc(size_t size);
-void __wrap_sodium_free(void *pointer);
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *pointer, size_t size)
-{
-    return fails() ? NULL : __real_realloc(pointer, size);
-}
-
-void *__wrap_reallocarray(void *pointer, size_t count, size_t size)
-{
-    return fails() ? NULL : __real_reallocarray(pointer, count, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails() ? NULL : __real_strdup(text);
-}
-
-char *__wrap_strndup(const char *text, size_t size)
-{
-    return fails() ? NULL : __real_strndup(text, size);
-}
-
-void *__wrap_sodium_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void __wrap_sodium_free(void *pointer)
-{
-    free(pointer);
-}
+#include "token/wipe.h"
 
 /* ---- lives ---------------------------------------------------------------------------------- */
 
 static void outside(void *arg, bool is)
 {
     (void)arg;
-    memory.counting = !is;
+    memory_counts(!is);
 }
 
 struct place {
@@ -137,16 +67,18 @@ static bool fail_allocation(enum rotation rule, bool has_login, unsigned k, bool
     snprintf(what, sizeof(what), "allocation %u %s", k, for_ever ? "from there on" : "once");
     place_init(&place, rule, has_login);
     struct crash_life life = {.world = &place.world, .disk = disk_real(), .may_fail = true,
+                              .audits = true,
                               .state_dir = place.directory, .outside = outside};
-    memory.calls = 0;
-    memory.fail_at = k;
-    memory.for_ever = for_ever;
+    memory_fail(k, for_ever);
     crash_life_run(&life);
-    memory.counting = false;
-    bool hit = memory.calls >= k;
+    memory_counts(false);
+    bool hit = memory_calls() >= k;
     assert_true(hit || life.granted);
     if (life.why[0] != '\0') {
         fail_msg("%s: %s", what, life.why);
+    }
+    if (!life.opened && hit && life.sentence[0] == '\0' && memory_calls() > 1) {
+        fail_msg("%s: it does not open and does not say why", what);
     }
     crash_world_crashed(&place.world);
     if (!for_ever) {
@@ -184,6 +116,9 @@ static void want_of_memory_costs_no_login_in_a_refresh(void **state)
 
 int main(void)
 {
+    if (wipe_install() != 0) { /* jansson allocates as we do */
+        return 1;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(want_of_memory_costs_no_first_login),
         cmocka_unit_test(want_of_memory_costs_no_login_in_a_refresh),

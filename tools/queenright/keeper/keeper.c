@@ -38,6 +38,7 @@ struct keeper {
     struct runtime *runtime;
     int ready_fd;
     char alarm[512]; /* the latest: why a store did not open */
+    bool orphaned;   /* its TokenActor has ended */
 };
 
 /* An API key has no token endpoint: its rule is its provider's name alone. */
@@ -149,6 +150,44 @@ static int watch_signals(struct keeper *keeper)
     return -pthread_detach(thread);
 }
 
+/* ---- the guard: a keeper without its TokenActor is only in the way of the next one ---------- */
+
+struct guard {
+    struct keeper *keeper;
+};
+
+static int guard_start(void *state, struct context *context, const void *config)
+{
+    struct guard *guard = state;
+
+    guard->keeper = *(struct keeper *const *)config;
+    context_monitor(context, context_lookup(context, "token"));
+    return 0;
+}
+
+static int guard_on_down(void *state, struct context *context, struct actor_id who,
+                         enum exit_reason reason, int error)
+{
+    struct guard *guard = state;
+
+    (void)context;
+    (void)who;
+    if (reason == EXIT_NORMAL || reason == EXIT_SHUTDOWN)
+        return 0;
+    guard->keeper->orphaned = true;
+    snprintf(guard->keeper->alarm, sizeof(guard->keeper->alarm),
+             "the TokenActor has ended: %s; the next keeper goes on", strerror(-error));
+    runtime_stop(guard->keeper->runtime);
+    return 0;
+}
+
+static const struct actor_ops guard_ops = {
+    .name = "guard",
+    .state_size = sizeof(struct guard),
+    .start = guard_start,
+    .on_down = guard_on_down,
+};
+
 static int spawn_actors(struct keeper *keeper)
 {
     bool stay = command_value(keeper->call, KEY_LINGER) != NULL;
@@ -172,6 +211,9 @@ static int spawn_actors(struct keeper *keeper)
     if (rc == 0)
         rc = runtime_spawn(keeper->runtime, &control_actor_ops, &control,
                            &(struct spawn_options){.name = "control"}, &id);
+    if (rc == 0)
+        rc = runtime_spawn(keeper->runtime, &guard_ops, &keeper,
+                           &(struct spawn_options){.name = "guard"}, &id);
     return rc;
 }
 
@@ -207,6 +249,7 @@ static int serve(struct keeper *keeper)
         process_say_ready(keeper->ready_fd, "ready");
         keeper->ready_fd = -1;
         runtime_wait(keeper->runtime);
+        rc = keeper->orphaned ? -ECHILD : 0;
     }
     return rc;
 }
