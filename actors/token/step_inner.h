@@ -40,6 +40,8 @@ const char *policy_obstacle(const struct token_step *step, const struct profile 
 bool policy_restored(const struct profile *profile);
 /* The earliest time a refresh may start, nothing standing in its way for good. */
 uint64_t policy_allowed_at(const struct token_step *step, const struct profile *profile);
+/* An attempt made now begins a grace window of its own. */
+bool policy_new_window(const struct token_step *step, const struct profile *profile);
 /* After an unknown outcome: when the provider's rule allows to send n again. */
 uint64_t policy_resend_at(const struct token_step *step, const struct profile *profile);
 /* At the start: when a request found in an intent had ended for certain. */

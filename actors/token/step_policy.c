@@ -8,7 +8,9 @@
  *
  * After an unknown outcome the provider's rule decides:
  *     none              n may be sent again at once, the backoff apart
- *     grace             so inside the window, which counts from the first attempt; else as strict
+ *     grace             so inside the window, which counts from the first attempt; else as strict.
+ *                       An attempt made outside it begins a window of its own: the provider either
+ *                       had not seen n before, and counts from now, or has ended the family
  *     two-phase         n is good until n+1 is used, but a first request that still lies with the
  *                       server then comes too late and ends the family: it is left time to drain
  *     strict            a resend may end the whole family and with it the access token, so that is
@@ -254,6 +256,11 @@ static bool in_grace(const struct token_step *step, const struct profile *profil
     if (wall_ms > 0)
         elapsed_ms = max_u64(elapsed_ms, (uint64_t)wall_ms);
     return elapsed_ms < window_ms - min_u64(window_ms / 5, 2000);
+}
+
+bool policy_new_window(const struct token_step *step, const struct profile *profile)
+{
+    return profile->rule->rotation == ROTATION_GRACE && !in_grace(step, profile);
 }
 
 /* When the latest attempt was sent, on this boot's clock. */

@@ -357,7 +357,7 @@ static void on_gate(struct token_step *step, struct profile *profile,
                               .boot_ns = event->now_ns};
     memcpy(intent->nonce, event->nonce, sizeof(intent->nonce));
     memcpy(intent->boot_id, event->boot_id, sizeof(intent->boot_id));
-    if (profile->maybe_spent) {
+    if (profile->maybe_spent && !policy_new_window(step, profile)) {
         intent->first_wall_ms = profile->intent.first_wall_ms;
         intent->first_boot_ns = profile->intent.first_boot_ns;
         memcpy(intent->first_boot_id, profile->intent.first_boot_id, 16);

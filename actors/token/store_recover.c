@@ -346,6 +346,23 @@ static int drop_attempt(struct recovery *recovery, const char *base, uint64_t ge
     return store_is_full(error) ? 0 : error;
 }
 
+/* A torn intent does not say when; a whole one of another attempt does, and so since when n may
+ * have been spent. */
+static void keep_latest(struct stored *stored, const struct intent *intent)
+{
+    struct intent before = stored->intent;
+    if (!stored->has_intent || intent->attempt > before.attempt) {
+        stored->has_intent = true;
+        stored->intent = *intent;
+    }
+    if (stored->intent.first_wall_ms == 0) {
+        uint32_t attempt = stored->intent.attempt;
+        stored->intent = before.first_wall_ms != 0 ? before : *intent;
+        stored->intent.attempt = attempt;
+        stored->intent.generation = intent->generation;
+    }
+}
+
 /* What is known of one attempt to spend the stored generation. */
 static int read_attempt(struct recovery *recovery, struct slot *slot, uint32_t attempt,
                         struct stored *stored)
@@ -358,10 +375,7 @@ static int read_attempt(struct recovery *recovery, struct slot *slot, uint32_t a
     if (error < 0) {
         return error;
     }
-    if (!stored->has_intent || intent.attempt > stored->intent.attempt) {
-        stored->has_intent = true;
-        stored->intent = intent;
-    }
+    keep_latest(stored, &intent);
     error = slot_note_attempt(slot, slot->generation, attempt);
     if (error < 0) {
         return error;

@@ -151,7 +151,9 @@ static void exchange(struct rig *rig, const struct token_action *action)
     unsigned number = crash_token_number(action->profile->credential.refresh);
     struct crash_token *token = &world->server.tokens[number];
     check_spend(rig, number);
-    token->first_ms = token->sent == 0 ? world->wall_ms : token->first_ms;
+    if (token->sent == 0 || world->wall_ms - token->first_ms >= CRASH_GRACE_SECONDS * 1000) {
+        token->first_ms = world->wall_ms; /* of a window */
+    }
     token->last_ms = world->wall_ms;
     token->sent++;
     point(rig, "the request has left, the server has not seen it");
@@ -301,6 +303,7 @@ static void on_action(void *arg, const struct token_action *action)
         break;
     case ACTION_EXCHANGE:
         rig->world->disk->full = rig->world->fills || rig->world->disk->full;
+        rig->world->filled = rig->world->filled || rig->world->fills;
         pend(rig, EVENT_GATE, action, 0);
         break;
     case ACTION_WRITE_INTENT:
@@ -438,7 +441,7 @@ static void check_end(struct rig *rig, const struct profile *profile)
     bool may_be_lost =
         world->answer_lost &&
         (rule == ROTATION_STRICT ||
-         (rule == ROTATION_GRACE && (world->slept || world->used_unsaved)) ||
+         (rule == ROTATION_GRACE && (world->slept || world->used_unsaved || world->filled)) ||
          (rule == ROTATION_TWO_PHASE && world->used_unsaved));
     crash_server_pass(&world->server, world->wall_ms);
     if (profile->credential.generation < world->published) {

@@ -26,6 +26,7 @@ struct crash_world {
     bool used_unsaved;  /* a token was in use that no call could save: promise 5 */
     bool slept;         /* longer than the grace window, over a crash */
     bool fills;         /* the disk is full as soon as a reservation is made */
+    bool filled;        /* it was, and stayed so for longer than the grace window */
     uint64_t goal;      /* generation that is asked for; older ones are to be refreshed */
     uint64_t published; /* highest generation handed out */
     unsigned crashes;

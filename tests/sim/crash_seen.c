@@ -9,7 +9,8 @@ static void hash_world(const struct crash_world *world, uint64_t ret_hash[2])
 {
     const uint64_t facts[] = {world->now_ns, (uint64_t)world->wall_ms, world->boots,
                               world->imported, world->answer_lost, world->slept,
-                              world->used_unsaved, world->fills, world->disk->full,
+                              world->used_unsaved, world->fills, world->filled,
+                              world->disk->full,
                               world->published, world->goal};
     disk_model_hash(world->disk, ret_hash);
     const uint8_t *bytes = (const uint8_t *)&world->server;

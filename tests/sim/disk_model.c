@@ -249,6 +249,7 @@ static struct disk_model *sibling(const struct disk_model *model)
     copy->bug = model->bug;
     copy->full = model->full;
     copy->copy_on_write = model->copy_on_write;
+    copy->stale = model->stale;
     return copy;
 }
 
@@ -321,11 +322,11 @@ static size_t choose_size(const struct model_inode *inode, struct choices *choic
     return sizes[count > 1 ? choose(choices, count) : 0];
 }
 
-/* One of the versions of a sector, or zeros; the durable one first. */
-static void choose_sector(const struct model_inode *inode, size_t at, struct choices *choices,
-                          uint8_t ret_sector[MODEL_SECTOR])
+/* One of the versions of a sector, or zeros, or what lay there before; the durable one first. */
+static void choose_sector(const struct model_inode *inode, size_t at, bool stale,
+                          struct choices *choices, uint8_t ret_sector[MODEL_SECTOR])
 {
-    uint8_t options[MODEL_VERSIONS + 1][MODEL_SECTOR];
+    uint8_t options[MODEL_VERSIONS + 2][MODEL_SECTOR];
     unsigned count = 0;
     for (unsigned i = 0; i <= inode->version_count; i++) {
         if (i < inode->version_count) {
@@ -341,10 +342,13 @@ static void choose_sector(const struct model_inode *inode, size_t at, struct cho
         }
         count += same == count;
     }
+    if (stale && (count > 1 || inode->versions[0]->size <= at)) {
+        memset(options[count++], 0xdb, MODEL_SECTOR);
+    }
     memcpy(ret_sector, options[count > 1 ? choose(choices, count) : 0], MODEL_SECTOR);
 }
 
-static struct model_content *choose_content(const struct model_inode *inode,
+static struct model_content *choose_content(const struct model_inode *inode, bool stale,
                                             struct choices *choices)
 {
     if (inode->version_count == 1) {
@@ -355,12 +359,13 @@ static struct model_content *choose_content(const struct model_inode *inode,
     for (unsigned i = 0; i < inode->version_count; i++) {
         used = inode->versions[i]->used > used ? inode->versions[i]->used : used;
     }
+    used = stale && used == 0 ? 1 : used; /* one stands for all that nobody wrote */
     used = used < size ? used : size;
     size_t sectors = (used + MODEL_SECTOR - 1) / MODEL_SECTOR;
     uint8_t *bytes = calloc(sectors + 1, MODEL_SECTOR);
     assert(bytes != NULL);
     for (size_t i = 0; i < sectors; i++) {
-        choose_sector(inode, i * MODEL_SECTOR, choices, bytes + i * MODEL_SECTOR);
+        choose_sector(inode, i * MODEL_SECTOR, stale, choices, bytes + i * MODEL_SECTOR);
     }
     struct model_content *content = content_new(bytes, sectors * MODEL_SECTOR, size);
     free(bytes);
@@ -375,7 +380,7 @@ static unsigned lose(const struct disk_model *from, unsigned index, struct disk_
     to->inodes = grow(to->inodes, to->inode_count, sizeof(*to->inodes));
     to->inodes[number] = (struct model_inode){.directory = old->directory, .ino = old->ino};
     if (!old->directory) {
-        inode_push(&to->inodes[number], choose_content(old, choices));
+        inode_push(&to->inodes[number], choose_content(old, from->stale, choices));
         return number;
     }
     struct model_entries entries;

@@ -83,6 +83,7 @@ struct disk_model {
     enum disk_bug bug;
     bool full;          /* no block and no name is to be had */
     bool copy_on_write; /* a block once written needs a new one */
+    bool stale;         /* an un-synced sector may also hold old bytes of somebody else */
 
     unsigned calls; /* so far, all kinds */
     struct disk_fault faults[DISK_FAULTS_MAX];

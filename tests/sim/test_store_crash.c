@@ -171,7 +171,7 @@ struct plan {
     unsigned crashes;
     enum disk_bug bug;
     bool empty; /* begins before the first login */
-    bool fills, copy_on_write; /* see crash_rig.h, disk_model.h */
+    bool fills, copy_on_write, stale; /* see crash_rig.h, disk_model.h */
 };
 
 /* A world with a login at rest in it, all of it durable. */
@@ -191,6 +191,7 @@ static void prepare(struct crash_world *world, const struct plan *plan, struct m
     world->disk->bug = plan->bug;
     world->fills = plan->fills;
     world->disk->copy_on_write = plan->copy_on_write;
+    world->disk->stale = plan->stale;
 }
 
 static void run_plan(const struct plan *plan, struct exploration *ret_done,
@@ -250,8 +251,24 @@ static void no_crashes_cost_the_first_login(void **state)
 static void a_disk_that_fills_after_the_reservation_costs_no_login(void **state)
 {
     must_hold(state, "full", (struct plan){.rule = ROTATION_TWO_PHASE, .fills = true});
+    must_hold(state, "full, strict", (struct plan){.rule = ROTATION_STRICT, .fills = true});
+    must_hold(state, "full, grace", (struct plan){.rule = ROTATION_GRACE, .fills = true});
     must_hold(state, "full, copy on write",
               (struct plan){.rule = ROTATION_TWO_PHASE, .fills = true, .copy_on_write = true});
+}
+
+/* Of so many states two crashes in a row are enough. */
+static void old_bytes_in_unsynced_sectors_cost_no_login(void **state)
+{
+    unsigned crashes = *(const unsigned *)*state < 2 ? 1 : 2;
+    void *most = &crashes;
+    state = &most;
+    must_hold(state, "none, stale sectors", (struct plan){.rule = ROTATION_NONE, .stale = true});
+    must_hold(state, "grace, stale sectors", (struct plan){.rule = ROTATION_GRACE, .stale = true});
+    must_hold(state, "two-phase, stale sectors",
+              (struct plan){.rule = ROTATION_TWO_PHASE, .stale = true});
+    must_hold(state, "strict, stale sectors",
+              (struct plan){.rule = ROTATION_STRICT, .stale = true});
 }
 
 static void must_fail(const char *name, enum disk_bug bug)
@@ -299,6 +316,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(no_crashes_cost_the_first_login, &crashes),
         cmocka_unit_test_prestate(a_disk_that_fills_after_the_reservation_costs_no_login,
                                   &crashes),
+        cmocka_unit_test_prestate(old_bytes_in_unsynced_sectors_cost_no_login, &crashes),
         cmocka_unit_test(a_file_that_is_not_synced_is_caught),
         cmocka_unit_test(a_directory_that_is_not_synced_is_caught),
         cmocka_unit_test(files_made_after_the_answer_are_caught),
