@@ -49,6 +49,8 @@ static void tell_failed(struct token_state *state)
     struct store_job *job = state->jobs_failed;
 
     state->jobs_failed = job->next;
+    job->next = state->jobs;
+    state->jobs = job;
     token_job_done(state, job);
 }
 

@@ -178,7 +178,7 @@ static void event_done(struct token_state *state, struct store_job *job)
 
 void token_job_done(struct token_state *state, struct store_job *job)
 {
-    unlink_job(state, job); /* not there: it was never sent */
+    unlink_job(state, job);
     job_failed(state, job);
     if (job->kind == JOB_AUDIT)
         state->audit_busy = false;
