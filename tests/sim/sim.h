@@ -224,6 +224,7 @@ struct login {
     uint64_t unsaved_ns;   /* n+1 is in memory only, since; 0: is not */
     uint64_t unsaved_generation, tried_ns;
     bool alarmed;          /* since then */
+    uint64_t heard_generation;   /* the highest that a node has told */
     uint64_t adopted_generation; /* up to which a person said to go on */
     uint64_t recent_ns[32]; /* when token requests arrived */
     unsigned recent;

@@ -196,6 +196,9 @@ static void adopted(struct sim *sim)
     sim->totals->adoptions++;
     sim_note(sim, "adopted");
     for (unsigned i = 0; i < sim->login_count; i++)
+        if (sim->logins[i]->heard_generation > sim->logins[i]->adopted_generation)
+            sim->logins[i]->adopted_generation = sim->logins[i]->heard_generation;
+    for (unsigned i = 0; i < sim->login_count; i++)
         for (unsigned node = 0; node < sim->node_count; node++)
             if (sim->nodes[node].seen[i] > sim->logins[i]->adopted_generation)
                 sim->logins[i]->adopted_generation = sim->nodes[node].seen[i];

@@ -161,6 +161,15 @@ static void on_told(struct sim *sim, unsigned node, struct proto_text profile)
     from->told_ns = sim->now_ns;
 }
 
+static void on_watch(struct sim *sim, unsigned node, const struct token_watch *watch)
+{
+    struct login *login = login_called(sim, watch->profile);
+
+    on_told(sim, node, watch->profile);
+    if (login != NULL && watch->generation_seen > login->heard_generation)
+        login->heard_generation = watch->generation_seen;
+}
+
 static void to_keeper(struct sim *sim, unsigned node, const struct message *message)
 {
     union {
@@ -184,7 +193,7 @@ static void to_keeper(struct sim *sim, unsigned node, const struct message *mess
         on_rejected(sim, node, message, &body.rejected);
         on_told(sim, node, body.rejected.profile);
     } else if (message->type == MSG_token_watch) {
-        on_told(sim, node, body.watch.profile);
+        on_watch(sim, node, &body.watch);
     } else if (message->type == MSG_quota_hit) {
         on_quota(sim, node, message, &body.quota);
     }

@@ -121,7 +121,7 @@ void keeper_kill(struct sim *sim)
         login->at_hand = 0;
         login->rejected = false;
         login->cooling_until_ns = login->refreshed_ns = login->unsaved_ns = 0;
-        login->adopted_generation = 0;
+        login->adopted_generation = login->heard_generation = 0;
     }
 }
 
