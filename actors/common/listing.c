@@ -13,7 +13,7 @@ struct listing *listing_begin(struct listings *listings, struct context *context
 
         if (listing->request.n != 0)
             continue;
-        *listing = (struct listing){.request = context_defer(context)};
+        *listing = (struct listing){.all = listings, .request = context_defer(context)};
         return listing;
     }
     actor_reply_refusal(context, "busy", "too many slow readers of lists", "try again");
@@ -27,6 +27,7 @@ static void drop_rows(struct listing *listing)
 
         listing->first = row->next;
         row->next = NULL;
+        listing->all->waiting--;
         message_free(row);
     }
     *listing = (struct listing){0};
@@ -34,7 +35,7 @@ static void drop_rows(struct listing *listing)
 
 static void wait_in_line(struct listing *listing, struct message *row)
 {
-    if (listing->waiting == LISTING_ROWS_MAX) {
+    if (listing->all->waiting == LISTINGS_ROWS_MAX) {
         message_free(row);
         return;
     }
@@ -44,7 +45,7 @@ static void wait_in_line(struct listing *listing, struct message *row)
     else
         listing->first = row;
     listing->last = row;
-    listing->waiting++;
+    listing->all->waiting++;
 }
 
 void listing_row(struct listing *listing, struct context *context, struct message *row)
@@ -52,7 +53,7 @@ void listing_row(struct listing *listing, struct context *context, struct messag
     listing->count++;
     if (!row)
         return;
-    if (listing->waiting > 0 || context_part(context, listing->request, row) == -EAGAIN)
+    if (listing->first != NULL || context_part(context, listing->request, row) == -EAGAIN)
         wait_in_line(listing, row);
 }
 
@@ -71,7 +72,7 @@ static int go_on(struct listing *listing, struct context *context)
             return 0;
         }
         listing->first = next;
-        listing->waiting--;
+        listing->all->waiting--;
     }
     listing->last = NULL;
     if (!listing->ended)

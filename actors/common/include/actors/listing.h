@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A list as the answer to a request: rows go out as stream parts while the asker has credit, the
- * rest waits for more, then the final answer. Bounded: at most LISTING_ROWS_MAX rows wait in one
- * list, and an actor answers at most LISTINGS_MAX slow askers at once; what is over that is not
- * shown, and the count in the final answer says how many rows there were. */
+ * rest waits for more, then the final answer. Bounded: an actor answers at most LISTINGS_MAX askers
+ * at once that have not read all yet (a whole swarm's programs may come together), and at most
+ * LISTINGS_ROWS_MAX rows wait for all of them; what is over that is not shown, and the count in the
+ * final answer says how many rows there were. */
 #pragma once
 
 #include "runtime/actor.h"
 
-#define LISTINGS_MAX 8
-#define LISTING_ROWS_MAX 8192
+#define LISTINGS_MAX 256
+#define LISTINGS_ROWS_MAX 65536
+
+struct listings;
 
 struct listing {
+    struct listings *all;
     struct request_id request; /* {0}: free */
     struct message *first, *last; /* rows that wait */
-    size_t waiting;
     uint64_t count; /* rows so far, sent or not */
     bool ended;
 };
@@ -21,6 +24,7 @@ struct listing {
 /* Part of an actor's state; zeroed is ready. */
 struct listings {
     struct listing slots[LISTINGS_MAX];
+    size_t waiting; /* rows in all slots */
 };
 
 /* Takes over the answer to the request at hand. NULL: too many, and it is answered busy. */
