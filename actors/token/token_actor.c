@@ -431,7 +431,7 @@ static void token_stop(void *state_, struct context *context)
 
     state->context = context;
     token_inbox_close(state);
-    if (!actor_id_is_set(state->store) && state->config.store != NULL)
+    if (!actor_id_is_set(state->store))
         state->config.store->close(state->config.store);
     if (state->share != NULL)
         state->share->left = state->jobs;

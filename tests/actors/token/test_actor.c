@@ -276,6 +276,53 @@ static void a_drain_finishes_what_was_sent_then_calls_for_the_end_by_promise_4(v
     rig_free(rig);
 }
 
+static void an_adoption_while_a_drain_waits_ends_nothing(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    uint64_t drained, adopted;
+
+    (void)s;
+    get(rig, true);
+    script_reach_gate(rig_call(rig, 0));
+    rig_run(rig);
+    drained = rig_ask(rig, token_drain, .why = proto_text("down"));
+    adopted = rig_ask(rig, token_adopt, .profile = {0});
+    assert_int_equal(rig_answer(rig, adopted)->type, MSG_done);
+    rig_pass(rig, 1000);
+    assert_null(rig_answer(rig, drained));
+    assert_int_equal(rig->drained, 0);
+    script_end(rig_call(rig, 0), EXCHANGE_ANSWERED, 200,
+               "{\"access_token\":\"a1\",\"refresh_token\":\"r1\",\"expires_in\":60}");
+    rig_pass(rig, 1000);
+    assert_int_equal(rig_answer(rig, drained)->type, MSG_done);
+    assert_int_equal(rig->drained, 1);
+    rig_free(rig);
+}
+
+/* With a deadline of a second the exchange alone is left: no swarm, nobody who waits, no job. */
+static void a_keeper_lingers_while_an_exchange_is_out_whether_its_asker_waits_or_not(void **s)
+{
+    static const uint64_t deadlines_ms[] = {1000, 600000};
+
+    (void)s;
+    for (int i = 0; i < 2; i++) {
+        struct provider_rule rule;
+        struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+        struct token_get message = {.profile = proto_text("lab:me"), .force = true};
+
+        rig_send(rig, actor_pack(token_get, &message), 0, deadlines_ms[i]);
+        script_reach_gate(rig_call(rig, 0));
+        rig_pass(rig, 200000);
+        assert_int_equal(rig->idles, 0);
+        script_end(rig_call(rig, 0), EXCHANGE_ANSWERED, 200,
+                   "{\"access_token\":\"a1\",\"refresh_token\":\"r1\",\"expires_in\":600}");
+        rig_pass(rig, 61000);
+        assert_int_equal(rig->idles, 1);
+        rig_free(rig);
+    }
+}
+
 static void clones_of_one_login_become_aliases_and_reach_no_provider(void **s)
 {
     struct provider_rule rule;
@@ -394,6 +441,8 @@ int main(void)
         cmocka_unit_test(a_swarm_joins_with_its_rules_and_keeps_the_keeper_alive),
         cmocka_unit_test(a_config_may_change_how_a_token_is_sent_but_not_where_to),
         cmocka_unit_test(a_drain_finishes_what_was_sent_then_calls_for_the_end_by_promise_4),
+        cmocka_unit_test(an_adoption_while_a_drain_waits_ends_nothing),
+        cmocka_unit_test(a_keeper_lingers_while_an_exchange_is_out_whether_its_asker_waits_or_not),
         cmocka_unit_test(clones_of_one_login_become_aliases_and_reach_no_provider),
         cmocka_unit_test(bad_imports_are_named),
         cmocka_unit_test(a_copied_store_is_spent_only_after_adoption),

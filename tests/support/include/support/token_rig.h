@@ -536,6 +536,14 @@ static inline void assert_code(const struct rig *rig, uint64_t tag, const char *
     assert_string_equal(row->code, code);
 }
 
+static inline bool rig_audit_has(const struct rig *rig, const char *words)
+{
+    for (size_t i = 0; memory_disk_audit(rig->disk, i) != NULL; i++)
+        if (strstr(memory_disk_audit(rig->disk, i), words) != NULL)
+            return true;
+    return false;
+}
+
 static inline struct script_call *rig_call(struct rig *rig, size_t i)
 {
     assert_true(i < rig->script.count);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The TokenActor's jobs and its inbox when a message cannot be made or sent: what it has not told
+ * the store fails and is tried again, and what an exchange has said unheard ends with the actor. */
+#include "support/token_rig.h"
+
+#include "store_actor.h"
+#include "token_inner.h"
+
+static struct {
+    bool jobs;  /* no job goes to the store */
+    bool wakes; /* no exchange can wake the actor */
+} refused;
+
+int __real_context_request(struct context *context, struct actor_id to, struct message *message,
+                           const struct request_options *options);
+int __wrap_context_request(struct context *context, struct actor_id to, struct message *message,
+                           const struct request_options *options);
+struct message *__real_message_new(uint32_t type, size_t size);
+struct message *__wrap_message_new(uint32_t type, size_t size);
+
+int __wrap_context_request(struct context *context, struct actor_id to, struct message *message,
+                           const struct request_options *options)
+{
+    if (!refused.jobs || message == NULL || message->type != STORE_JOB_TYPE)
+        return __real_context_request(context, to, message, options);
+    message_free(message);
+    return -ENOMEM;
+}
+
+struct message *__wrap_message_new(uint32_t type, size_t size)
+{
+    return refused.wakes && type == TOKEN_WAKE_TYPE ? NULL : __real_message_new(type, size);
+}
+
+static uint64_t get(struct rig *rig, bool force)
+{
+    return rig_ask(rig, token_get, .profile = proto_text("lab:me"), .who = proto_text("atlas"),
+                   .force = force);
+}
+
+/* The first to fail is the audit of a grant, when its turn ends; the second finds it waiting. */
+static void jobs_that_cannot_be_sent_fail_each_and_are_tried_again(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    uint64_t tag;
+
+    (void)s;
+    rig->script.auto_life_s = 600;
+    refused.jobs = true;
+    tag = get(rig, false);
+    assert_token(rig, tag, "access-0");
+    tag = get(rig, true);
+    assert_null(rig_answer(rig, tag));
+    assert_int_equal(rig->script.count, 0);
+    refused.jobs = false;
+    rig_pass(rig, 10000);
+    assert_token(rig, tag, "access-1");
+    assert_int_equal(rig->script.count, 1);
+    /* The batch that failed holds up no other. */
+    assert_true(rig_audit_has(rig, "spend profile=lab:me"));
+    rig_free(rig);
+}
+
+/* It is sealed as it came; whether the token was spent nobody knows. */
+static void an_answer_without_a_body_is_no_want_of_memory(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    struct script_call *call;
+
+    (void)s;
+    get(rig, true);
+    call = rig_call(rig, 0);
+    script_reach_gate(call);
+    rig_run(rig);
+    script_end(call, EXCHANGE_ANSWERED, 204, NULL);
+    rig_run(rig);
+    assert_token(rig, get(rig, false), "access-0");
+    assert_false(rig_audit_has(rig, "Cannot allocate memory"));
+    rig_free(rig);
+}
+
+/* The actor is stopped before anything else makes it look into its inbox. */
+static void what_an_exchange_has_said_unheard_ends_with_the_actor(void **s)
+{
+    (void)s;
+    for (int ends = 0; ends < 2; ends++) {
+        struct provider_rule rule;
+        struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+        struct script_call *call;
+
+        get(rig, true);
+        call = rig_call(rig, 0);
+        refused.wakes = true;
+        if (ends)
+            script_end(call, EXCHANGE_NOT_SENT, 0, NULL);
+        else
+            script_reach_gate(call);
+        rig_run(rig);
+        refused.wakes = false;
+        assert_false(call->gated); /* nobody has looked yet */
+        runtime_stop_actor(rig->runtime, rig->token);
+        rig_run(rig);
+        assert_int_equal(call->gated, !ends);
+        assert_false(call->open);
+        rig_free(rig);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jobs_that_cannot_be_sent_fail_each_and_are_tried_again),
+        cmocka_unit_test(an_answer_without_a_body_is_no_want_of_memory),
+        cmocka_unit_test(what_an_exchange_has_said_unheard_ends_with_the_actor),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
