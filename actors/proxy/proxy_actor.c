@@ -104,7 +104,8 @@ static void serve(struct lease *lease, struct context *context)
 
 /* Ends the waiters that the request upstream covered. */
 static void finish(struct lease *lease, struct context *context,
-                   struct message *(*make)(const struct lease *lease, void *arg), void *arg)
+                   struct message *(*make)(const struct lease *lease, const void *arg),
+                   const void *arg)
 {
     size_t kept = 0;
 
@@ -119,7 +120,7 @@ static void finish(struct lease *lease, struct context *context,
     lease->waiter_count = kept;
 }
 
-static struct message *make_grant(const struct lease *lease, void *arg)
+static struct message *make_grant(const struct lease *lease, const void *arg)
 {
     (void)arg;
     return lease_message(lease);
@@ -261,7 +262,7 @@ static int on_token_status(struct proxy_state *state, struct context *context,
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
-static struct message *make_older(const struct lease *lease, void *arg)
+static struct message *make_older(const struct lease *lease, const void *arg)
 {
     char why[LEASE_NAME_MAX + 96];
 
@@ -306,7 +307,7 @@ static int on_token_grant(struct proxy_state *state, struct context *context,
     return 0;
 }
 
-static struct message *make_refusal(const struct lease *lease, void *arg)
+static struct message *make_refusal(const struct lease *lease, const void *arg)
 {
     const struct message *message = arg;
     struct message *copy = message_new(MSG_refusal, message->size);
@@ -321,7 +322,6 @@ static int on_refusal(struct proxy_state *state, struct context *context,
                       const struct refusal *refusal)
 {
     uint64_t tag = context_tag(context);
-    struct message *message;
     struct lease *lease;
 
     (void)refusal;
@@ -336,12 +336,7 @@ static int on_refusal(struct proxy_state *state, struct context *context,
         return 0;
     }
     lease->getting = false;
-    message = message_new(MSG_refusal, context_message(context)->size);
-    if (message != NULL) {
-        memcpy(message->body, context_message(context)->body, message->size);
-        finish(lease, context, make_refusal, message);
-        message_free(message);
-    }
+    finish(lease, context, make_refusal, context_message(context));
     settle(state, lease, context);
     return 0;
 }
@@ -357,15 +352,16 @@ static int on_done(struct proxy_state *state, struct context *context, const str
 
 /* ---- an absent keeper ----------------------------------------------------------------------- */
 
-static struct message *make_away(const struct lease *lease, void *arg)
+static struct message *make_away(const struct lease *lease, const void *arg)
 {
-    enum runtime_status *status = arg;
+    const enum runtime_status *status = arg;
 
     (void)lease;
     return actor_refusal_of_status(*status, "the keeper");
 }
 
-/* Who waits longer than our patience is told; what still lives is better than nothing. */
+/* Who waits longer than our patience is told; what still lives is better than nothing. The end of
+ * being away is timed even when nobody waits, for who asks next would wait for it. */
 static void keeper_away(struct proxy_state *state, struct lease *lease, struct context *context,
                         enum runtime_status status)
 {
@@ -380,8 +376,7 @@ static void keeper_away(struct proxy_state *state, struct lease *lease, struct c
             lease->waiters[i].min_valid_ms = 0;
     serve(lease, context);
     finish(lease, context, make_away, &status);
-    if (lease->waiter_count > 0 || lease->used)
-        upstream_retry(state, lease, context);
+    upstream_retry(state, lease, context);
 }
 
 static int proxy_on_status(void *state_, struct context *context, uint64_t tag,

@@ -108,7 +108,7 @@ void upstream_watch(struct proxy_state *state, struct lease *lease, struct conte
                                 .who = proto_text(state->node),
                                 .generation_seen = lease->generation_seen};
 
-    if (lease->watching || lease->away_ns != 0)
+    if (lease->watching)
         return;
     lease->watching =
         proxy_request(state, context, actor_pack(token_watch, &watch),

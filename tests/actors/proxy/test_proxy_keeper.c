@@ -1,195 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The token proxy before a keeper that answers as the test says: late, with an older store, with a
- * refusal, not at all. */
-#include "proxy/proxy.h"
-
-#include "support/token_rig.h"
-
+/* The token proxy: what it makes of what a keeper says to it, or leaves unsaid. */
+#include "keeper_bench.h"
 #include "runtime/introspect.h"
-#include "upstream.h"
-
-#define ORDER_TYPE 0x01fau
-
-/* ---- a keeper by script --------------------------------------------------------------------- */
-
-struct asked {
-    uint32_t type;
-    struct request_id request;
-    uint64_t generation_seen, min_valid_ms;
-    char who[128];
-};
-
-struct keeper {
-    struct asked asked[2 * LEASES_MAX];
-    size_t count;
-};
-
-struct keeper_state {
-    struct keeper *keeper;
-};
-
-struct order {
-    struct request_id request;
-    struct message *message; /* NULL: a status */
-};
-
-static struct asked *note(struct keeper_state *state, struct context *context, uint32_t type)
-{
-    struct asked *asked = &state->keeper->asked[state->keeper->count++];
-
-    assert_true(state->keeper->count < 2 * LEASES_MAX);
-    *asked = (struct asked){.type = type, .request = context_defer(context)};
-    return asked;
-}
-
-static int keeper_on_get(void *state, struct context *context, const void *body)
-{
-    const struct token_get *get = body;
-    struct asked *asked = note(state, context, MSG_token_get);
-
-    asked->min_valid_ms = get->min_valid_ms;
-    proto_text_copy(get->who, asked->who, sizeof(asked->who));
-    return 0;
-}
-
-static int keeper_on_watch(void *state, struct context *context, const void *body)
-{
-    note(state, context, MSG_token_watch)->generation_seen =
-        ((const struct token_watch *)body)->generation_seen;
-    return 0;
-}
-
-static int keeper_on_rejected(void *state, struct context *context, const void *body)
-{
-    (void)body;
-    note(state, context, MSG_token_rejected);
-    return 0;
-}
-
-static int keeper_on_join(void *state, struct context *context, const void *body)
-{
-    (void)body;
-    note(state, context, MSG_swarm_join);
-    return 0;
-}
-
-static int keeper_on_order(void *state, struct context *context, const void *body)
-{
-    struct order order;
-
-    (void)state;
-    memcpy(&order, body, sizeof(order));
-    if (order.message != NULL)
-        context_answer(context, order.request, order.message);
-    else
-        context_answer_status(context, order.request, STATUS_BUSY, 0);
-    return 0;
-}
-
-static int keeper_start(void *state, struct context *context, const void *config)
-{
-    (void)context;
-    memcpy(&((struct keeper_state *)state)->keeper, config, sizeof(struct keeper *));
-    return 0;
-}
-
-static const struct actor_handler keeper_handlers[] = {
-    {MSG_token_get, FROM_LOCAL, "token_get", &token_get_schema, keeper_on_get},
-    {MSG_token_watch, FROM_LOCAL, "token_watch", &token_watch_schema, keeper_on_watch},
-    {MSG_token_rejected, FROM_LOCAL, "token_rejected", &token_rejected_schema,
-     keeper_on_rejected},
-    {MSG_swarm_join, FROM_LOCAL, "swarm_join", &swarm_join_schema, keeper_on_join},
-    {ORDER_TYPE, FROM_LOCAL, "order", NULL, keeper_on_order},
-    {0, 0, NULL, NULL, NULL},
-};
-
-static const struct actor_ops keeper_ops = {
-    .name = "keeper",
-    .state_size = sizeof(struct keeper_state),
-    .mailbox_limit = 8192,
-    .decode = proto_unpack,
-    .handlers = keeper_handlers,
-    .start = keeper_start,
-};
-
-/* ---- bench ---------------------------------------------------------------------------------- */
-
-struct bench {
-    struct rig *rig;
-    struct keeper keeper;
-    struct actor_id keeper_id;
-};
-
-static struct bench *bench_new(struct proxy_config config)
-{
-    struct bench *bench = calloc(1, sizeof(*bench));
-    struct keeper *keeper = &bench->keeper;
-    struct spawn_options options = {.name = "keeper"}, proxy = {.name = "token"};
-
-    assert_non_null(bench);
-    bench->rig = rig_new();
-    bench->rig->token_name = "unused";
-    rig_boot(bench->rig);
-    assert_int_equal(runtime_spawn(bench->rig->runtime, &keeper_ops, &keeper, &options,
-                                   &bench->keeper_id), 0);
-    config.actor = "keeper";
-    assert_int_equal(runtime_spawn(bench->rig->runtime, &proxy_ops, &config, &proxy,
-                                   &bench->rig->token), 0);
-    rig_run(bench->rig);
-    return bench;
-}
-
-static void bench_free(struct bench *bench)
-{
-    rig_free(bench->rig);
-    free(bench);
-}
-
-static uint64_t get(struct bench *bench, const char *profile, bool force)
-{
-    return rig_ask(bench->rig, token_get, .profile = proto_text(profile),
-                   .who = proto_text("atlas"), .force = force);
-}
-
-/* The latest request of this type; the number of those so far. */
-static size_t asked(const struct bench *bench, uint32_t type, struct asked *ret_last)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < bench->keeper.count; i++)
-        if (bench->keeper.asked[i].type == type) {
-            *ret_last = bench->keeper.asked[i];
-            count++;
-        }
-    return count;
-}
-
-static void reply(struct bench *bench, uint32_t type, struct message *message)
-{
-    struct message *post = message_new(ORDER_TYPE, sizeof(struct order));
-    struct asked last;
-
-    assert_true(asked(bench, type, &last) > 0);
-    memcpy(post->body, &(struct order){last.request, message}, sizeof(struct order));
-    assert_int_equal(runtime_post(bench->rig->runtime, bench->keeper_id, post), 0);
-    rig_run(bench->rig);
-}
-
-static struct message *grant(uint64_t generation, uint64_t version)
-{
-    char access[32];
-
-    snprintf(access, sizeof(access), "access-%llu", (unsigned long long)generation);
-    return actor_pack(token_grant, (&(struct token_grant){.profile = proto_text("lab:me"),
-                                                          .access = proto_text(access),
-                                                          .generation = generation,
-                                                          .version = version}));
-}
-
-static struct message *refusal(const char *code)
-{
-    return actor_refusal(code, "the test says so", "", 0, 0);
-}
 
 /* ---- tests ---------------------------------------------------------------------------------- */
 
@@ -255,25 +67,6 @@ static void a_request_that_is_never_answered_is_asked_again(void **s)
     bench_free(bench);
 }
 
-static void a_busy_keeper_is_asked_again_in_a_while(void **s)
-{
-    struct bench *bench = bench_new((struct proxy_config){.patience_ms = 1000, .retry_ms = 100});
-    uint64_t tag = get(bench, "lab:me", false);
-    struct asked last;
-
-    (void)s;
-    for (int i = 0; i < 3; i++) {
-        reply(bench, MSG_token_get, NULL);
-        rig_pass(bench->rig, 101);
-    }
-    assert_int_equal(asked(bench, MSG_token_get, &last), 4);
-    assert_null(rig_answer(bench->rig, tag));
-    rig_pass(bench->rig, 1000);
-    reply(bench, MSG_token_get, NULL);
-    assert_non_null(rig_answer(bench->rig, tag)); /* this is as long as it is waited for */
-    bench_free(bench);
-}
-
 static void a_refused_join_is_tried_again(void **s)
 {
     struct bench *bench =
@@ -309,16 +102,6 @@ static void what_is_seen_under_one_name_is_seen_under_all(void **s)
     reply(bench, MSG_token_get, grant(6, 60));
     assert_token(bench->rig, tag, "access-6");
     bench_free(bench);
-}
-
-static struct message *short_grant(const struct bench *bench, uint64_t generation)
-{
-    int64_t now_ms = rig_wall_ms(&bench->rig->clock.port);
-    struct token_grant grant = {.profile = proto_text("lab:me"), .access = proto_text("a"),
-                                .generation = generation, .version = generation,
-                                .renew_at_ms = now_ms + 1000, .expires_at_ms = now_ms + 600000};
-
-    return actor_pack(token_grant, &grant);
 }
 
 static void past_its_renewal_a_token_is_served_and_asked_for_anew_now_and_then(void **s)
@@ -427,13 +210,83 @@ static void what_is_rejected_by_some_is_still_asked_for_by_others(void **s)
     bench_free(bench);
 }
 
+static uint64_t reject(struct bench *bench, const char *sha256)
+{
+    return rig_ask(bench->rig, token_rejected, .profile = proto_text("lab:me"),
+                   .access_sha256 = {sha256, 32});
+}
+
+static void two_rejected_tokens_and_a_forced_request_are_each_asked_for_by_itself(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){0});
+    uint64_t one, other, first, forced;
+    struct asked last;
+
+    (void)s;
+    get(bench, "lab:me", false);
+    reply(bench, MSG_token_get, grant(5, 50));
+    first = get(bench, "lab:me", true);
+    one = reject(bench, "0123456789abcdef0123456789abcdef");
+    other = reject(bench, "0123456789abcdef0123456789abcdeX");
+    forced = get(bench, "lab:me", true);
+    reply(bench, MSG_token_get, refusal("one"));
+    assert_code(bench->rig, first, "one");
+    reply(bench, MSG_token_rejected, refusal("two"));
+    assert_code(bench->rig, one, "two");
+    assert_null(rig_answer(bench->rig, other));
+    reply(bench, MSG_token_rejected, refusal("three"));
+    assert_code(bench->rig, other, "three");
+    assert_null(rig_answer(bench->rig, forced));
+    reply(bench, MSG_token_get, grant(6, 60));
+    assert_token(bench->rig, forced, "access-6");
+    assert_int_equal(asked(bench, MSG_token_rejected, &last), 2);
+    assert_int_equal(asked(bench, MSG_token_get, &last), 3);
+    bench_free(bench);
+}
+
+static void what_is_seen_of_one_profile_says_nothing_of_another(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){0});
+    struct asked last;
+    uint64_t tag;
+
+    (void)s;
+    get(bench, "lab:me", false);
+    reply(bench, MSG_token_get, grant(6, 60));
+    tag = get(bench, "lab:two", false);
+    reply(bench, MSG_token_get, grant_of("lab:two", 2, 20));
+    assert_token(bench->rig, tag, "access-2");
+    assert_token(bench->rig, get(bench, "lab:me", false), "access-6");
+    assert_token(bench->rig, get(bench, "lab:two", false), "access-2");
+    assert_int_equal(asked(bench, MSG_token_get, &last), 2);
+    tag = get(bench, "lab:me", true); /* and it is not forgotten for the other's sake */
+    reply(bench, MSG_token_get, grant(4, 70));
+    assert_code(bench->rig, tag, "copied_store");
+    bench_free(bench);
+}
+
+static void a_token_of_a_profile_whose_id_is_too_long_is_not_handed_on(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){0});
+    uint64_t tag = get(bench, "lab:me", false);
+    struct asked last;
+    char name[200];
+
+    (void)s;
+    snprintf(name, sizeof(name), "%0150d", 0);
+    reply(bench, MSG_token_get, grant_of(name, 5, 50));
+    assert_code(bench->rig, tag, "copied_store");
+    assert_int_equal(asked(bench, MSG_token_watch, &last), 1);
+    assert_string_equal(last.profile, "lab:me"); /* as there is no id to watch it by */
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_older_store_is_named_and_told_what_was_seen),
         cmocka_unit_test(a_refused_watch_is_not_asked_for_until_the_next_use),
         cmocka_unit_test(a_request_that_is_never_answered_is_asked_again),
-        cmocka_unit_test(a_busy_keeper_is_asked_again_in_a_while),
         cmocka_unit_test(a_refused_join_is_tried_again),
         cmocka_unit_test(what_is_seen_under_one_name_is_seen_under_all),
         cmocka_unit_test(past_its_renewal_a_token_is_served_and_asked_for_anew_now_and_then),
@@ -441,6 +294,9 @@ int main(void)
         cmocka_unit_test(profiles_beyond_those_it_keeps_are_asked_of_the_keeper_itself),
         cmocka_unit_test(who_has_gone_is_forgotten_and_what_stands_is_described),
         cmocka_unit_test(what_is_rejected_by_some_is_still_asked_for_by_others),
+        cmocka_unit_test(two_rejected_tokens_and_a_forced_request_are_each_asked_for_by_itself),
+        cmocka_unit_test(what_is_seen_of_one_profile_says_nothing_of_another),
+        cmocka_unit_test(a_token_of_a_profile_whose_id_is_too_long_is_not_handed_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

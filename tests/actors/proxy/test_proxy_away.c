@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The token proxy and a keeper that is busy, or met anew; and no memory. The linker puts the
+ * message_new below in the library's place. */
+#include "internal.h"
+#include "keeper_bench.h"
+
+/* ---- a link that ends where it begins ------------------------------------------------------- */
+
+struct mirror {
+    struct transport_port port; /* first */
+    struct runtime *runtime;
+};
+
+static int mirror_send(struct transport_port *port, unsigned peer, const char *to_name,
+                       const char *from_name, struct message *message)
+{
+    message->from = message->to = (struct actor_id){0};
+    return runtime_deliver(((struct mirror *)port)->runtime, peer, message, to_name, from_name);
+}
+
+/* The runtime is its own peer "hive": the keeper of this bench is met over a link. */
+static unsigned link_to_itself(struct bench *bench, struct mirror *mirror)
+{
+    struct runtime *runtime = bench->rig->runtime;
+    unsigned peer = runtime_peer(runtime, "hive");
+
+    *mirror = (struct mirror){{.send = mirror_send}, runtime};
+    runtime_transport_set(runtime, &mirror->port);
+    runtime_link_up(runtime, peer, PEER_KEEPER);
+    rig_run(bench->rig);
+    return peer;
+}
+
+/* ---- no memory for one type of message ------------------------------------------------------ */
+
+static uint32_t scarce_type;
+
+struct message *__real_message_new(uint32_t type, size_t size);
+struct message *__wrap_message_new(uint32_t type, size_t size);
+
+struct message *__wrap_message_new(uint32_t type, size_t size)
+{
+    return type != 0 && type == scarce_type ? NULL : __real_message_new(type, size);
+}
+
+/* ---- tests ---------------------------------------------------------------------------------- */
+
+static void a_busy_keeper_is_asked_again_in_a_while(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){.patience_ms = 1000, .retry_ms = 100});
+    uint64_t tag = get(bench, "lab:me", false);
+    struct asked last;
+
+    (void)s;
+    for (int i = 0; i < 3; i++) {
+        reply(bench, MSG_token_get, NULL);
+        rig_pass(bench->rig, 101);
+    }
+    assert_int_equal(asked(bench, MSG_token_get, &last), 4);
+    assert_null(rig_answer(bench->rig, tag));
+    rig_pass(bench->rig, 1000);
+    reply(bench, MSG_token_get, NULL);
+    assert_non_null(rig_answer(bench->rig, tag)); /* this is as long as it is waited for */
+    bench_free(bench);
+}
+
+static void a_push_while_the_keeper_is_away_makes_no_second_time_to_ask_again(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){.retry_ms = 100});
+    struct asked last;
+    uint64_t forced;
+
+    (void)s;
+    get(bench, "lab:me", false);
+    reply(bench, MSG_token_get, grant(5, 50));
+    forced = get(bench, "lab:me", true);
+    reply(bench, MSG_token_get, NULL);
+    rig_pass(bench->rig, 50);
+    assert_int_equal(asked(bench, MSG_token_get, &last), 2);
+    reply(bench, MSG_token_watch, grant(6, 60)); /* so it is there after all */
+    assert_int_equal(asked(bench, MSG_token_get, &last), 3);
+    reply(bench, MSG_token_get, NULL);
+    rig_pass(bench->rig, 51);
+    assert_int_equal(asked(bench, MSG_token_get, &last), 4);
+    reply(bench, MSG_token_get, NULL);
+    rig_pass(bench->rig, 60);
+    assert_int_equal(asked(bench, MSG_token_get, &last), 4);
+    rig_pass(bench->rig, 60);
+    assert_int_equal(asked(bench, MSG_token_get, &last), 5);
+    reply(bench, MSG_token_get, grant(7, 70));
+    assert_token(bench->rig, forced, "access-7");
+    bench_free(bench);
+}
+
+/* A renewal for nobody, which the keeper is too busy for, must not keep the next asker waiting. */
+static void a_keeper_that_was_busy_while_nobody_waited_is_asked_by_the_next(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){.retry_ms = 100});
+    struct asked last;
+    uint64_t forced;
+
+    (void)s;
+    get(bench, "lab:me", false);
+    reply(bench, MSG_token_get, short_grant(bench, 5));
+    rig_pass(bench->rig, 6000);
+    get(bench, "lab:me", false);
+    reply(bench, MSG_token_watch, short_grant(bench, 6));
+    assert_int_equal(asked(bench, MSG_token_get, &last), 2);
+    reply(bench, MSG_token_get, NULL);
+    forced = get(bench, "lab:me", true);
+    rig_pass(bench->rig, 101);
+    assert_int_equal(asked(bench, MSG_token_get, &last), 3);
+    reply(bench, MSG_token_get, grant(7, 70));
+    assert_token(bench->rig, forced, "access-7");
+    bench_free(bench);
+}
+
+static void without_memory_for_a_refusal_the_runtime_says_so(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){0});
+    uint64_t tag = get(bench, "lab:me", false);
+    struct message *message = refusal("unavailable");
+    struct asked last;
+
+    (void)s;
+    scarce_type = MSG_refusal;
+    reply(bench, MSG_token_get, message);
+    scarce_type = 0;
+    assert_non_null(rig_answer(bench->rig, tag));
+    assert_int_equal(rig_answer(bench->rig, tag)->status, STATUS_NO_MEMORY);
+    assert_int_equal(asked(bench, MSG_token_get, &last), 1);
+    bench_free(bench);
+}
+
+/* The latest watch of this profile. */
+static struct asked watched(const struct bench *bench, const char *profile)
+{
+    struct asked found = {0};
+
+    for (size_t i = 0; i < bench->keeper.count; i++)
+        if (bench->keeper.asked[i].type == MSG_token_watch &&
+            strcmp(bench->keeper.asked[i].profile, profile) == 0)
+            found = bench->keeper.asked[i];
+    return found;
+}
+
+static void a_keeper_that_is_met_is_told_of_what_is_idle_by_a_watch_that_ends_at_once(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){.peer = "hive"});
+    struct mirror mirror;
+    unsigned peer = link_to_itself(bench, &mirror);
+    struct asked last;
+
+    (void)s;
+    get(bench, "lab:idle", false);
+    reply(bench, MSG_token_get, grant_of("lab:idle", 3, 30));
+    reply(bench, MSG_token_watch, grant_of("lab:idle", 4, 40)); /* not asked for since */
+    get(bench, "lab:me", false);
+    reply(bench, MSG_token_get, grant(5, 50));
+    assert_int_equal(asked(bench, MSG_token_watch, &last), 2);
+    runtime_link_down(bench->rig->runtime, peer);
+    rig_run(bench->rig);
+    runtime_link_up(bench->rig->runtime, peer, PEER_KEEPER);
+    rig_run(bench->rig);
+    assert_int_equal(asked(bench, MSG_token_watch, &last), 4);
+    assert_int_equal(watched(bench, "lab:idle").generation_seen, 4);
+    assert_int_equal(watched(bench, "lab:idle").version, 0);
+    assert_int_equal(watched(bench, "lab:me").generation_seen, 5);
+    assert_int_equal(watched(bench, "lab:me").version, 50);
+    runtime_transport_set(bench->rig->runtime, NULL);
+    bench_free(bench);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_busy_keeper_is_asked_again_in_a_while),
+        cmocka_unit_test(a_push_while_the_keeper_is_away_makes_no_second_time_to_ask_again),
+        cmocka_unit_test(a_keeper_that_was_busy_while_nobody_waited_is_asked_by_the_next),
+        cmocka_unit_test(without_memory_for_a_refusal_the_runtime_says_so),
+        cmocka_unit_test(a_keeper_that_is_met_is_told_of_what_is_idle_by_a_watch_that_ends_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
