@@ -110,9 +110,7 @@ static struct attempt *attempts_copy(const struct attempt *from)
     struct attempt *first = NULL, **last = &first;
     for (; from != NULL; from = from->next) {
         struct attempt *attempt = malloc(sizeof(*attempt));
-        if (attempt == NULL) {
-            abort();
-        }
+        assert(attempt != NULL);
         *attempt = *from;
         attempt->next = NULL;
         attempt->answer.body = secret_copy(from->answer.body);
@@ -126,18 +124,16 @@ struct memory_disk *memory_disk_copy(const struct memory_disk *disk)
 {
     struct memory_disk *copy = memory_disk_new();
     struct slot **last;
-    if (copy == NULL) {
-        abort();
-    }
+    assert(copy != NULL);
     copy->made = disk->made;
     copy->copied = disk->copied;
     memcpy(copy->digest_key, disk->digest_key, sizeof(copy->digest_key));
     last = &copy->slots;
     for (const struct slot *from = disk->slots; from != NULL; from = from->next) {
         struct slot *slot = malloc(sizeof(*slot));
-        if (slot == NULL || credential_copy(&from->credential, &slot->credential) < 0) {
-            abort();
-        }
+        assert(slot != NULL);
+        int error = credential_copy(&from->credential, &slot->credential);
+        assert(error == 0);
         memcpy(slot->profile, from->profile, sizeof(slot->profile));
         slot->has_record = from->has_record;
         slot->attempts = attempts_copy(from->attempts);
@@ -217,7 +213,8 @@ static struct attempt *attempt_of(struct store_port *port, const struct credenti
                                   uint32_t number)
 {
     struct slot *slot = slot_find(disk_of(port), credential->profile);
-    return slot == NULL ? NULL : *attempt_find(slot, credential->generation, number);
+    assert(slot != NULL);
+    return *attempt_find(slot, credential->generation, number);
 }
 
 static int memory_open(struct store_port *port)

@@ -63,7 +63,7 @@ sim_mutant(restart_forgets SEES "promise [136]" FILE actors/token/step_refresh.c
   TO "profile->intent = stored->intent;\n    profile->maybe_spent = false;")
 sim_mutant(adoption_forgets SEES "promise [36]" FILE actors/token/step_import.c
   FROM "if (profile->maybe_spent) {" TO "if (false) {")
-sim_mutant(alias_digest_forgotten SEES "promise 1|import|generation" FILE actors/token/step_import.c
+sim_mutant(alias_digest_forgotten SEES "promise [13]|import|generation" FILE actors/token/step_import.c
   FROM "if (job->has_digest && credential_add_digest(result, job->digest) != 0)" TO "if (false)")
 sim_mutant(loop_on_401 SEES "loop" FILE actors/token/step_waiters.c
   FROM "(can_refresh && profile->rejections == 1)" TO "can_refresh")

@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <sys/stat.h>
 
+#include "answer_json.h"
 #include "proto/schema.h"
 #include "store_codec.h"
 #include "store_place.h"
@@ -262,6 +263,23 @@ static void files_of_logins_are_read_or_refused_with_a_reason(void **state)
     }
 }
 
+static bool read_claims(void *arg)
+{
+    (void)arg;
+    scarce.counting = true;
+    json_t *claims = jwt_claims("e30.eyJleHAiOjV9.sig", 20);
+    scarce.counting = false;
+    bool done = claims != NULL;
+    json_decref(claims);
+    return done;
+}
+
+static void claims_without_memory_are_not_read(void **state)
+{
+    (void)state;
+    each("claims", read_claims, NULL);
+}
+
 /* ---- stores --------------------------------------------------------------------------------- */
 
 static void keep(void *arg, struct stored *stored)
@@ -282,11 +300,13 @@ static bool use_store(struct store_port *store)
 {
     scarce.counting = false;
     struct credential credential = store_credential(7), next = store_credential(8);
+    struct credential other = store_credential(1);
     struct intent intent = {.generation = 7, .attempt = 1};
     struct answer answer = {.generation = 7, .attempt = 1, .complete = true,
                             .body = secret_new("answer", 6)};
     credential.rule = malloc(3);
     memcpy(credential.rule, "{}", 3);
+    snprintf(other.profile, sizeof(other.profile), "lab:other");
     size_t loaded = 0;
     struct credential seen;
     credential_init(&seen);
@@ -297,8 +317,10 @@ static bool use_store(struct store_port *store)
                 store->write_intent(store, &credential, &intent) == 0 &&
                 store->write_answer(store, &credential, &answer) == 0 &&
                 store->reserve(store, &credential, 2) == 0 &&
+                store->reserve(store, &other, 1) == 0 &&
                 store->look(store, "lab:me", &seen) == 0 &&
                 store->look(store, "lab:no", &seen) == -ENOENT &&
+                store->look(store, "lab:other", &seen) == -ENOENT &&
                 store->release(store, &credential, 2) == 0 && store->adopt(store) == 0 &&
                 store->audit(store, "one") == 0 && store->write_record(store, &next) == 0 &&
                 store->remove(store, "lab:me") == 0;
@@ -306,7 +328,60 @@ static bool use_store(struct store_port *store)
     credential_deinit(&seen);
     credential_deinit(&credential);
     credential_deinit(&next);
+    credential_deinit(&other);
     secret_free(answer.body);
+    return done;
+}
+
+/* A refresh that a crash cut short is in the store. */
+static void leave_attempt(struct store_port *store)
+{
+    struct credential credential = store_credential(7);
+    struct intent intent = {.generation = 7, .attempt = 1};
+    struct answer answer = {.generation = 7, .attempt = 1, .complete = true,
+                            .body = secret_new("answer", 6)};
+    size_t loaded = 0;
+    assert_true(store->open(store) >= 0);
+    assert_int_equal(store->load(store, &loaded, keep, ignore), 0);
+    assert_int_equal(store->write_record(store, &credential), 0);
+    assert_int_equal(store->reserve(store, &credential, 1), 0);
+    assert_int_equal(store->write_intent(store, &credential, &intent), 0);
+    assert_int_equal(store->write_answer(store, &credential, &answer), 0);
+    store->close(store);
+    credential_deinit(&credential);
+    secret_free(answer.body);
+}
+
+static bool start_again(struct store_port *store)
+{
+    size_t loaded = 0;
+    scarce.counting = true;
+    bool done = store->open(store) >= 0 && store->load(store, &loaded, keep, ignore) == 0 &&
+                loaded == 1;
+    scarce.counting = false;
+    store->close(store);
+    return done;
+}
+
+static bool find_attempt_in_memory(void *arg)
+{
+    (void)arg;
+    struct memory_disk *disk = memory_disk_new();
+    leave_attempt(store_memory_new(disk));
+    bool done = start_again(store_memory_new(disk));
+    memory_disk_free(disk);
+    return done;
+}
+
+static bool find_attempt_in_files(void *arg)
+{
+    struct store_place *place = arg;
+    struct secret *key = secret_new("0123456789abcdef0123456789abcdef", 32);
+    struct store_file_options options = {.state_dir = place->directory, .key = key};
+    temp_dir_remove(place->credentials);
+    leave_attempt(store_file_new(&options));
+    bool done = start_again(store_file_new(&options));
+    secret_free(key);
     return done;
 }
 
@@ -346,6 +421,8 @@ static void a_store_without_memory_says_so(void **state)
 {
     each("store in memory", use_memory_store, NULL);
     each("store of files", use_file_store, *state);
+    each("start in memory", find_attempt_in_memory, NULL);
+    each("start on files", find_attempt_in_files, *state);
 }
 
 static void a_disk_in_memory_fails_as_it_is_told(void **state)
@@ -450,6 +527,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(rules_and_bodies_are_whole_or_not_there),
         TEST(files_of_logins_are_read_or_refused_with_a_reason),
+        TEST(claims_without_memory_are_not_read),
         TEST(a_store_without_memory_says_so),
         TEST(a_disk_in_memory_fails_as_it_is_told),
         TEST(an_event_without_memory_is_refused_and_changes_nothing),

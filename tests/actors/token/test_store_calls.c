@@ -323,6 +323,9 @@ static void a_file_that_failed_is_made_anew_and_its_directory_synced(void **stat
            "write g7.a1.answer\n"
            "sync g7.a1.answer\n"
            "unlink g7.a1.answer\n");
+    tracing.fail = "create g7.a1.answer";
+    assert_int_equal(store_answer(place, 7, 1), -EIO);
+    tracing.used = 0;
     assert_int_equal(store_answer(place, 7, 1), 0);
     expect(&tracing,
            "unlink g7.a1.answer\n"
