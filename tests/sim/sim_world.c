@@ -500,7 +500,8 @@ static void mend(struct sim *sim)
     sim->full_until_ns = sim->read_only_until_ns = 0;
     twin_end(sim);
     for (unsigned i = 0; i < sim->node_count; i++)
-        sim->machines[i].asleep_until_ns = 0;
+        if (machine_asleep(&sim->machines[i]))
+            sim->machines[i].asleep_until_ns = sim->now_ns; /* it wakes, and what slept begins */
     if (sim->draining)
         keeper_kill(sim);
     keeper_boot(sim);
