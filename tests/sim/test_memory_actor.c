@@ -8,8 +8,8 @@
  * one, which has memory, serves a generation that is no older than any that was served, and what
  * it spends is what the provider gave last; only when memory never came back may it be what was
  * last saved. A keeper that does not start says so. */
-#include "failing_memory.h"
 #include "proxy/proxy.h"
+#include "support/failing_memory.h"
 #include "support/temp_dir.h"
 #include "support/token_rig.h"
 #include "token/store_file.h"

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "crash_rig.h"
-#include "failing_memory.h"
+#include "support/failing_memory.h"
 #include "support/temp_dir.h"
 #include "token/wipe.h"
 

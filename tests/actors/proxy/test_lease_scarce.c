@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lease without memory. The linker puts the allocators below in the library's place. */
+/* A lease without memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,34 +8,11 @@
 #include <string.h>
 
 #include "lease.h"
+#include "support/failing_memory.h"
 
 #define MS_NS 1000000ull
 #define NOW_NS (1000000 * MS_NS)
 #define WALL_MS 1800000000000ll
-
-static bool no_memory;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_reallocarray(void *pointer, size_t count, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_reallocarray(void *pointer, size_t count, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-    return no_memory ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return no_memory ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_reallocarray(void *pointer, size_t count, size_t size)
-{
-    return no_memory ? NULL : __real_reallocarray(pointer, count, size);
-}
 
 static bool put(struct lease *lease, struct token_grant grant)
 {
@@ -51,11 +28,12 @@ static void without_memory_it_stays_as_it_is(void **state)
     (void)state;
     struct lease lease = {0};
     assert_true(put(&lease, (struct token_grant){.generation = 3}));
-    no_memory = true;
+    memory_fail(1, true);
+    memory_counts(true);
     bool is_put = put(&lease, (struct token_grant){.generation = 4});
     bool waits = lease_wait(&lease, &(struct lease_waiter){0});
     struct message *message = lease_message(&lease);
-    no_memory = false;
+    memory_counts(false);
     assert_false(is_put || waits || message != NULL);
     assert_int_equal(lease.generation, 3);
     assert_false(put(&lease, (struct token_grant){.generation = 2})); /* and never goes back */

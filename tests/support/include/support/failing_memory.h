@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Allocators that fail on demand, put by the linker (CMakeLists.txt) in place of the C library's,
- * libsodium's guarded ones, and through wipe_install in place of jansson's and libcurl's. */
+/* Allocators that fail on demand, put by the linker (test_failing_memory) in place of the C
+ * library's, libsodium's guarded ones, and through wipe_install in place of jansson's and
+ * libcurl's. */
 #pragma once
 
 #include <stdbool.h>

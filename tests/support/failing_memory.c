@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "failing_memory.h"
+#include "support/failing_memory.h"
 
 #include <dirent.h>
 #include <errno.h>
