@@ -158,9 +158,13 @@ class Swarm:
                 found[kind] = int(os.path.basename(path))
         return found
 
-    def kill(self, kind):
+    def kill(self, kind, by=signal.SIGKILL):
         pid = self.pids().get(kind)
         if pid:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, by)
             e2e.wait_until(f"{kind} is gone", lambda: not alive(pid))
         return pid
+
+    def stop(self, kind):
+        """Asked to end: a refresh in flight, which may be nobody's, comes to its end first."""
+        return self.kill(kind, by=signal.SIGTERM)

@@ -23,7 +23,7 @@ def up_killed_in_a_refresh():
         practice = run.practice("--access-life=3s", "--refresh-delay=300ms")
         swarm = Swarm(run, practice.url)
         swarm.practice_login(practice)
-        swarm.kill("keeper")
+        swarm.stop("keeper")
         for _ in range(3):
             swarm.up()
             asked = swarm.start("auth", "token", "lab:me", "--force")
@@ -33,7 +33,7 @@ def up_killed_in_a_refresh():
             assert asked.returncode == 0 and out.strip(), err  # the refresh went on
             e2e.wait_until("the nodes are gone with their up",
                            lambda: not {"home", "b"} & set(swarm.pids()))
-            swarm.kill("keeper")
+            swarm.stop("keeper")
         assert swarm.call("auth", "token", "lab:me", *LIVES).stdout.strip()
         whole(practice)
         print("up killed in a refresh 3 times: its askers got the new token")
@@ -76,7 +76,7 @@ def copied_state_waits_for_adopt():
         practice = run.practice("--access-life=2s")
         swarm = Swarm(run, practice.url)
         swarm.practice_login(practice)
-        swarm.kill("keeper")
+        swarm.stop("keeper")
         other = Swarm(run, practice.url, state="copy")
         shutil.copytree(swarm.state, other.state, symlinks=True)
         before = practice.stats()["token_requests"]
@@ -85,9 +85,9 @@ def copied_state_waits_for_adopt():
         assert done.returncode != 0 and "adopt" in done.stderr, done
         assert practice.stats()["token_requests"] == before, "a copy spent the token"
         assert swarm.call("auth", "token", "lab:me", *LIVES).stdout.strip()  # the original may
-        swarm.kill("keeper")
+        swarm.stop("keeper")
         # the machine moved for good: the copy is made anew, the original not used any more
-        other.kill("keeper")
+        other.stop("keeper")
         shutil.rmtree(other.state)
         shutil.copytree(swarm.state, other.state, symlinks=True)
         other.call("auth", "adopt")
@@ -102,7 +102,7 @@ def old_backup_is_not_spent():
         practice = run.practice("--access-life=2s")
         swarm = Swarm(run, practice.url)
         swarm.practice_login(practice)
-        swarm.kill("keeper")
+        swarm.stop("keeper")
         backup = run.path("backup")
         shutil.copytree(swarm.state + "/credentials", backup, symlinks=True)
         swarm.up()

@@ -21,7 +21,7 @@ def keeper(seed):
         swarm = Swarm(run, practice.url)
         swarm.practice_login(practice)
         for _ in range(STOPS):
-            swarm.kill("keeper")  # so that the next question is a refresh
+            swarm.stop("keeper")  # so that the next question is a refresh
             swarm.call("auth", "list", check=False)
             asked = swarm.start("auth", "token", "lab:me", "--force")
             time.sleep(random.uniform(0, 0.08))
