@@ -13,7 +13,7 @@
 #include "support/temp_dir.h"
 #include "token/credential.h"
 #include "token/store_file.h"
-#include "token/store_memory.h"
+#include "support/store_memory.h"
 
 #define LOADED_MAX 16
 

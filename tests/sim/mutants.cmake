@@ -24,7 +24,7 @@ function(sim_mutant name)
   # The changed file comes before the library, whose own is then not taken.
   queenright_program(${program}
     SOURCES $<TARGET_OBJECTS:sim_world> "${CMAKE_CURRENT_BINARY_DIR}/${program}.c"
-    MAY_USE actors_token actors_proxy
+    MAY_USE test_store_in_memory actors_proxy
     WRAPS PkgConfig::jansson)
   target_include_directories(${program} PRIVATE "${folder}")
   target_compile_options(${program} PRIVATE -w)

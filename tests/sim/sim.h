@@ -29,7 +29,7 @@
 #include "runtime/runtime.h"
 #include "token/credential.h"
 #include "token/exchange.h"
-#include "token/store_memory.h"
+#include "support/store_memory.h"
 #include "token/token.h"
 
 #define MS_NS 1000000ull

@@ -20,7 +20,7 @@
 #include "proxy/proxy.h"
 #include "runtime/runtime.h"
 #include "token/credential.h"
-#include "token/store_memory.h"
+#include "support/store_memory.h"
 #include "token/token.h"
 
 #define ASKERS 8

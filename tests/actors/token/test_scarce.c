@@ -18,7 +18,7 @@
 #include "token/answer.h"
 #include "token/exchange.h"
 #include "token/import.h"
-#include "token/store_memory.h"
+#include "support/store_memory.h"
 
 /* What the allocators know; they have no argument to find it by. */
 static struct {

@@ -10,7 +10,7 @@
 
 #include "store_place.h"
 #include "token/credential.h"
-#include "token/store_memory.h"
+#include "support/store_memory.h"
 
 static int setup(void **state)
 {

@@ -22,7 +22,7 @@
  * returns 0 or a negative errno; on an error of write_record the old record is still the truth and
  * the call may be repeated (it then makes a new file: a failed fsync is never retried on the same
  * file, see Rebello et al., ATC'20). Credentials are borrowed during a call.
- * Engines: store_file (default), store_memory (tests). */
+ * One engine, store_file; tests have another one in memory (tests/support). */
 #pragma once
 
 #include <stdbool.h>

@@ -19,7 +19,7 @@
 #include "proto/token.h"
 #include "runtime/runtime.h"
 #include "token/credential.h"
-#include "token/store_memory.h"
+#include "support/store_memory.h"
 #include "token/token.h"
 
 #define MS_NS 1000000ull

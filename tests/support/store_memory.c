@@ -3,7 +3,7 @@
  * on the memory_disk at once; what it reports as failed never is. The rules of order (no intent
  * without a reservation, no answer without an intent) are asserted here, so that every test of
  * what stands above is also a test of them. */
-#include "token/store_memory.h"
+#include "support/store_memory.h"
 
 #include <assert.h>
 #include <errno.h>
