@@ -11,6 +11,7 @@
  * The hash stands last, so that a line torn by a crash is known by not having one: it is ended
  * where it stands, and the next one follows on the last whole one. Lines are synced at once but for
  * grants, which are many and spend nothing. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -76,13 +77,18 @@ static bool parse_line(char *line, struct audit_line *ret_line)
     return true;
 }
 
-/* Calls `each` for every line that ends in a newline. Stops when it returns false. */
+/* Calls `each` for every line that ends in a newline, until it returns false. 0, 1 when more stands
+ * after the last line, or negative errno; where there is no file there are no lines. */
 static int read_lines(struct store_file *store, const char *name, void *arg,
                       bool (*each)(void *arg, char *line), size_t *ret_size)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
     int error = store_read_file(store, name, AUDIT_READ_MAX, &bytes, &size);
+    if (error == -ENOENT) {
+        *ret_size = 0;
+        return 0;
+    }
     if (error < 0) {
         return error;
     }
@@ -95,9 +101,8 @@ static int read_lines(struct store_file *store, const char *name, void *arg,
         }
     }
     *ret_size = size;
-    bool whole = size == 0 || at == end;
     free(bytes);
-    return whole ? 0 : -ENODATA;
+    return at != end ? 1 : 0;
 }
 
 static bool keep_last(void *arg, char *line)
@@ -123,30 +128,30 @@ static int open_log(struct store_file *store)
 
 int store_audit_open(struct store_file *store)
 {
-    if (store->audit_rotate_bytes == 0 || store->audit_rotate_bytes > AUDIT_READ_MAX / 2) {
+    if (store->audit_rotate_bytes == 0) {
         store->audit_rotate_bytes = AUDIT_ROTATE_BYTES;
     }
+    assert(store->audit_rotate_bytes <= AUDIT_READ_MAX / 2); /* it is read whole at the start */
     store->audit_count = 0;
-    store->audit_size = 0;
     memset(store->audit_hash, 0, sizeof(store->audit_hash));
     size_t size = 0;
-    int error = 0;
+    int torn = 0;
     for (int age = 1; age >= 0; age--) { /* the last line may be the last of the file before */
         char name[32];
         audit_name(age, name);
-        error = read_lines(store, name, store, keep_last, &size);
-        if (error < 0 && error != -ENOENT && error != -ENODATA) {
-            return error;
+        torn = read_lines(store, name, store, keep_last, &size);
+        if (torn < 0) {
+            return torn;
         }
     }
-    bool torn = error == -ENODATA;
-    store->audit_size = error == -ENOENT ? 0 : size;
-    error = open_log(store);
-    if (error == 0 && torn) {
-        error = disk_write_all(store->disk, store->audit_fd, "\n", 1, (off_t)store->audit_size);
-        store->audit_size++;
+    store->audit_size = size;
+    int error = open_log(store);
+    if (error < 0 || torn == 0) {
+        return error;
     }
-    if (error < 0 && store->audit_fd >= 0) { /* nothing is appended to a line that has no end */
+    error = disk_write_all(store->disk, store->audit_fd, "\n", 1, (off_t)store->audit_size);
+    store->audit_size++;
+    if (error < 0) { /* nothing is appended to a line that has no end */
         store->disk->close(store->disk, store->audit_fd);
         store->audit_fd = -1;
     }
@@ -197,11 +202,13 @@ int store_audit(struct store_port *port, const char *line)
     struct store_file *store = (struct store_file *)port;
     int error = 0;
     store->why[0] = '\0';
-    if (store->audit_fd < 0 || store->audit_size >= store->audit_rotate_bytes) {
-        error = store->audit_fd < 0 ? store_audit_open(store) : rotate(store);
-        if (error < 0) {
-            return error;
-        }
+    if (store->audit_fd < 0) {
+        error = store_audit_open(store);
+    } else if (store->audit_size >= store->audit_rotate_bytes) {
+        error = rotate(store);
+    }
+    if (error < 0) {
+        return error;
     }
     char text[AUDIT_LINE_MAX], time[32], hex[HASH_HEX + 1], full[AUDIT_LINE_MAX + 128];
     uint8_t hash[HASH_SIZE];
@@ -288,7 +295,7 @@ int store_file_audit_verify(struct store_port *port)
         if (verification.error < 0) {
             return verification.error;
         }
-        if (error < 0 && error != -ENOENT && error != -ENODATA) {
+        if (error < 0) {
             return error;
         }
     }

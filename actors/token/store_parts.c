@@ -64,10 +64,10 @@ bool attempt_of_name(const char *name, char *ret_base, uint64_t *ret_generation,
                      uint32_t *ret_attempt, enum file_kind *ret_kind)
 {
     const char *dot = strchr(name, '.'); /* a base has none */
-    if (dot == NULL || (size_t)(dot - name) >= STORE_NAME_MAX / 2) {
+    if (dot == NULL) {
         return false;
     }
-    char base[STORE_NAME_MAX / 2], again[STORE_NAME_MAX];
+    char base[STORE_NAME_MAX / 2], again[STORE_NAME_MAX]; /* a longer one is cut, and not ours */
     snprintf(base, sizeof(base), "%.*s", (int)(dot - name), name);
     uint64_t generation;
     uint32_t attempt;

@@ -261,6 +261,34 @@ static void a_refresh_reserves_writes_syncs_renames_and_only_then_removes(void *
     store_place_close(place);
 }
 
+static void a_line_of_audit_is_synced_but_for_a_grant_and_so_is_a_rotation(void **state)
+{
+    struct store_place *place = *state;
+    struct tracing_disk tracing;
+    trace(place, &tracing);
+    place->store = store_file_new(&(struct store_file_options){.state_dir = place->directory,
+                                                               .disk = place->disk,
+                                                               .audit_rotate_bytes = 130});
+    assert_int_equal(place->store->open(place->store), STORE_FRESH);
+    tracing.used = 0;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(place->store->audit(place->store, i == 1 ? "save lab:me" : "grant lab:me"),
+                         0);
+    }
+    expect(&tracing,
+           "write audit.log\n"
+           "write audit.log\n"
+           "sync audit.log\n"
+           "rename audit.log.3 -> audit.log.4\n"
+           "rename audit.log.2 -> audit.log.3\n"
+           "rename audit.log.1 -> audit.log.2\n"
+           "rename audit.log -> audit.log.1\n"
+           "create audit.log\n"
+           "sync credentials\n"
+           "write audit.log\n");
+    store_place_close(place);
+}
+
 static void what_a_reservation_made_goes_with_it_when_it_fails(void **state)
 {
     struct store_place *place = *state;
@@ -410,23 +438,6 @@ static void an_attempt_that_is_over_is_forgotten_wherever_it_was_noted(void **st
     assert_int_equal(store_reserve(place, 7, 1), 0);
 }
 
-static void the_records_header_says_whether_the_login_lives(void **state)
-{
-    struct store_place *place = *state;
-    char path[256], bytes[64];
-    assert_int_equal(store_place_open(place), STORE_FRESH);
-    for (uint64_t generation = 7; generation <= 8; generation++) {
-        struct credential credential = store_credential(generation);
-        snprintf(credential.needs_login, sizeof(credential.needs_login), "%s",
-                 generation == 7 ? "" : "invalid_grant");
-        assert_int_equal(place->store->write_record(place->store, &credential), 0);
-        credential_deinit(&credential);
-        store_find(place, ".record", path, sizeof(path));
-        assert_int_equal(store_read_bytes(path, bytes, sizeof(bytes)), sizeof(bytes));
-        assert_int_equal(bytes[28], generation == 7 ? 1 : 2);
-    }
-}
-
 static void the_directory_above_is_synced_however_the_path_is_written(void **state)
 {
     struct store_place *place = *state;
@@ -561,12 +572,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_store_is_durable_before_it_is_used),
         TEST(a_refresh_reserves_writes_syncs_renames_and_only_then_removes),
+        TEST(a_line_of_audit_is_synced_but_for_a_grant_and_so_is_a_rotation),
         TEST(what_a_reservation_made_goes_with_it_when_it_fails),
         TEST(a_file_that_failed_is_made_anew_and_its_directory_synced),
         TEST(a_removal_that_fails_says_so),
         TEST(a_file_that_cannot_be_removed_makes_the_removal_fail),
         TEST(an_attempt_that_is_over_is_forgotten_wherever_it_was_noted),
-        TEST(the_records_header_says_whether_the_login_lives),
         TEST(the_directory_above_is_synced_however_the_path_is_written),
         TEST(each_start_fails_when_a_directory_cannot_be_made_durable),
         TEST(a_successor_found_becomes_a_new_file_and_on_a_full_disk_the_record_itself),

@@ -435,6 +435,23 @@ static void a_long_profile_id_has_a_file_of_its_own(void **state)
     assert_int_equal(place->loaded_count, 2);
 }
 
+static void the_records_header_says_whether_the_login_lives(void **state)
+{
+    struct store_place *place = *state;
+    char path[256], bytes[64];
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    for (uint64_t generation = 7; generation <= 8; generation++) {
+        struct credential credential = store_credential(generation);
+        snprintf(credential.needs_login, sizeof(credential.needs_login), "%s",
+                 generation == 7 ? "" : "invalid_grant");
+        assert_int_equal(place->store->write_record(place->store, &credential), 0);
+        credential_deinit(&credential);
+        store_find(place, ".record", path, sizeof(path));
+        assert_int_equal(store_read_bytes(path, bytes, sizeof(bytes)), sizeof(bytes));
+        assert_int_equal(bytes[28], generation == 7 ? 1 : 2);
+    }
+}
+
 static void a_credential_too_large_for_its_file_is_refused(void **state)
 {
     struct store_place *place = *state;
@@ -499,6 +516,32 @@ static void a_full_disk_shows_before_the_token_is_spent(void **state)
     umount(place->directory);
 }
 
+/* Or a later call that fails for want of memory, and adds none, would be told in its words. */
+static void expect_silent(struct store_place *place, int error)
+{
+    assert_int_equal(error, 0);
+    assert_string_equal(place->store->why(place->store), "out of memory");
+}
+
+static void what_succeeds_leaves_no_sentence_about_a_failure(void **state)
+{
+    struct store_place *place = *state;
+    expect_silent(place, store_place_open(place) == STORE_FRESH ? 0 : place->notes);
+    store_place_load(place);
+    expect_silent(place, store_save(place, 7));
+    expect_silent(place, store_reserve(place, 7, 1));
+    expect_silent(place, store_intent(place, 7, 1));
+    expect_silent(place, store_answer(place, 7, 1));
+    expect_silent(place, store_save(place, 8));
+    expect_silent(place, store_reserve(place, 8, 1));
+    expect_silent(place, store_release(place, 8, 1));
+    expect_silent(place, place->store->adopt(place->store));
+    expect_silent(place, place->store->audit(place->store, "one"));
+    expect_silent(place, store_place_open(place));
+    store_place_load(place);
+    expect_silent(place, place->store->remove(place->store, "lab:me"));
+}
+
 static void a_read_only_disk_is_named(void **state)
 {
     struct store_place *place = *state;
@@ -537,9 +580,11 @@ int main(void)
         TEST(names_are_kept_apart_when_files_are_removed),
         TEST(a_profile_whose_files_are_gone_already_says_so),
         TEST(a_long_profile_id_has_a_file_of_its_own),
+        TEST(the_records_header_says_whether_the_login_lives),
         TEST(a_credential_too_large_for_its_file_is_refused),
         TEST(attempts_are_told_apart),
         TEST(a_full_disk_shows_before_the_token_is_spent),
+        TEST(what_succeeds_leaves_no_sentence_about_a_failure),
         TEST(a_read_only_disk_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -286,6 +286,39 @@ static void each_successor_is_looked_at_whatever_the_first_was(void **state)
     }
 }
 
+/* Or the keeper of tomorrow would not find what this one has written. */
+static void files_are_named_as_they_always_were(void **state)
+{
+    static const struct {
+        const char *profile, *base;
+    } rows[] = {
+        {"lab:me", "lab_me-a6fca6d4c5a2112d"},
+        {"a-b@example.test:1", "a-b@example_test_1-e25c935893e2963b"},
+        {"", "-e4a6a0577479b2b4"},
+        {"0123456789012345678901234567890123456789012345678901234567890123456789",
+         "0123456789012345678901234567890123456789012345678901234567890123-5615f9de254846fb"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        char base[STORE_NAME_MAX / 2], found[STORE_NAME_MAX / 2], name[STORE_NAME_MAX];
+        char expected[STORE_NAME_MAX];
+        uint64_t generation;
+        uint32_t attempt;
+        enum file_kind kind;
+        profile_base(rows[i].profile, base);
+        assert_string_equal(base, rows[i].base);
+        record_name(base, name);
+        snprintf(expected, sizeof(expected), "%s.record", base);
+        assert_string_equal(name, expected);
+        attempt_name(base, UINT64_MAX, UINT32_MAX, FILE_ANSWER, name);
+        snprintf(expected, sizeof(expected), "%s.g18446744073709551615.a4294967295.answer", base);
+        assert_string_equal(name, expected);
+        assert_true(attempt_of_name(name, found, &generation, &attempt, &kind));
+        assert_string_equal(found, base);
+        assert_true(generation == UINT64_MAX && attempt == UINT32_MAX && kind == FILE_ANSWER);
+    }
+}
+
 static void strange_names_are_left_alone(void **state)
 {
     struct store_place *place = *state;
@@ -354,6 +387,7 @@ int main(void)
         TEST(a_successor_alone_becomes_the_record),
         TEST(a_ruined_intent_counts_as_sent_and_a_ruined_answer_as_none),
         TEST(of_two_answers_the_whole_one_counts_then_the_later),
+        TEST(files_are_named_as_they_always_were),
         TEST(strange_names_are_left_alone),
         TEST(attempts_of_one_number_are_told_apart_by_their_profile),
         TEST(a_successor_that_is_none_never_takes_the_records_place),
