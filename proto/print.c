@@ -18,7 +18,7 @@
 #define PRINT_BYTES_MAX 32  /* bytes of one binary field shown */
 #define PRINT_VALUE_MAX 256 /* bytes of a packed value that is still printed */
 
-/* Counts all, writes what fits and a NUL. */
+/* Counts all, writes what fits; a NUL ends it, over the last byte if need be. */
 struct line {
     char *text;
     size_t size;
@@ -27,7 +27,7 @@ struct line {
 
 static void line_char(struct line *line, char c)
 {
-    if (line->length + 1 < line->size)
+    if (line->length < line->size)
         line->text[line->length] = c;
     line->length++;
 }

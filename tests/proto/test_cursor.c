@@ -169,14 +169,20 @@ static void a_count_or_length_over_what_is_there_is_refused(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        struct proto_cursor cursor = proto_cursor(lies[i].bytes, lies[i].size);
+        struct proto_item item;
+
         assert_int_equal(skip_all(lies[i].bytes, lies[i].size), -EBADMSG);
+        assert_int_equal(proto_cursor_next(&cursor, &item), -EBADMSG); /* the head alone says it */
+        assert_int_equal(proto_cursor_left(&cursor), lies[i].size);
+    }
 }
 
-static void integers_are_read_by_value(void **state)
+static void an_item_is_what_its_first_byte_says(void **state)
 {
     static const struct {
-        const char *bytes;
+        char bytes[10]; /* zeros follow */
         size_t size;
         enum proto_item_type type;
         uint64_t number;
@@ -187,22 +193,36 @@ static void integers_are_read_by_value(void **state)
         {"\xe0", 1, ITEM_NEGATIVE, (uint64_t)-32},
         {"\xd0\x80", 2, ITEM_NEGATIVE, (uint64_t)-128},
         {"\xd0\x05", 2, ITEM_UNSIGNED, 5},
+        {"\xd0\x00", 2, ITEM_UNSIGNED, 0},
         {"\xd1\x80\x00", 3, ITEM_NEGATIVE, (uint64_t)-32768},
         {"\xd2\xff\xff\xff\xff", 5, ITEM_NEGATIVE, (uint64_t)-1},
         {"\xd3\x80\0\0\0\0\0\0\0", 9, ITEM_NEGATIVE, (uint64_t)INT64_MIN},
         {"\xcf\xff\xff\xff\xff\xff\xff\xff\xff", 9, ITEM_UNSIGNED, UINT64_MAX},
         {"\xcd\x01\x00", 3, ITEM_UNSIGNED, 256},
+        {"\x80", 1, ITEM_MAP, 0},
+        {"\x8f", 1, ITEM_MAP, 15},
+        {"\x90", 1, ITEM_ARRAY, 0},
+        {"\x9f", 1, ITEM_ARRAY, 15},
+        {"\xa0", 1, ITEM_TEXT, 0},
+        {"\xbf", 32, ITEM_TEXT, 0},
+        {"\xc0", 1, ITEM_NIL, 0},
+        {"\xc3", 1, ITEM_BOOLEAN, 1},
+        {"\xde\x00\x05", 3, ITEM_MAP, 5},
+        {"\xdc\x00\x05", 3, ITEM_ARRAY, 5},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct proto_cursor cursor = proto_cursor(rows[i].bytes, rows[i].size);
+        char bytes[40] = {0};
+        struct proto_cursor cursor = proto_cursor(bytes, sizeof(bytes));
         struct proto_item item;
+
+        memcpy(bytes, rows[i].bytes, sizeof(rows[i].bytes));
 
         assert_int_equal(proto_cursor_next(&cursor, &item), 0);
         assert_int_equal(item.type, rows[i].type);
         assert_true(item.number == rows[i].number);
-        assert_int_equal(proto_cursor_left(&cursor), 0);
+        assert_int_equal(proto_cursor_left(&cursor), sizeof(bytes) - rows[i].size);
     }
 }
 
@@ -212,13 +232,17 @@ static void only_well_formed_utf8_is_text(void **state)
                                        "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
     static const char *const bad[] = {"\x80", "\xc0\xaf", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf",
                                       "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
-                                      "\xf5\x80\x80\x80", "\xe2\x82", "a\xff", "\xe2\x28\xa1"};
+                                      "\xf5\x80\x80\x80", "\xe2\x82", "a\xff", "\xe2\x28\xa1",
+                                      "\xe2\x82\x28", "\xf0\x90\x80\x28", "\xff"};
+    static const struct proto_text whole = {"\xf0\x90\x80\x80", 4};
 
     (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
         assert_true(proto_utf8_valid(proto_text(good[i])));
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(proto_utf8_valid(proto_text(bad[i])));
+    for (uint32_t size = 1; size < whole.size; size++)
+        assert_false(proto_utf8_valid((struct proto_text){whole.data, size}));
 }
 
 int main(void)
@@ -227,7 +251,7 @@ int main(void)
         cmocka_unit_test(what_it_accepts_the_library_accepts_to_the_same_end),
         cmocka_unit_test(nesting_stops_at_its_limit_wherever_it_hides),
         cmocka_unit_test(a_count_or_length_over_what_is_there_is_refused),
-        cmocka_unit_test(integers_are_read_by_value),
+        cmocka_unit_test(an_item_is_what_its_first_byte_says),
         cmocka_unit_test(only_well_formed_utf8_is_text),
     };
 
