@@ -342,7 +342,10 @@ static json_t *print_key(const struct key *key, const struct provider_rule *rule
     case KEY_LIST: {
         json_t *list = json_array();
         for (size_t i = 0; i < rule->terminal_code_count; i++) {
-            json_array_append_new(list, json_string(rule->terminal_codes[i]));
+            if (json_array_append_new(list, json_string(rule->terminal_codes[i])) < 0) {
+                json_decref(list);
+                return NULL;
+            }
         }
         return list;
     }
@@ -354,17 +357,11 @@ static json_t *print_key(const struct key *key, const struct provider_rule *rule
 char *provider_rule_print(const struct provider_rule *rule)
 {
     json_t *root = json_object();
-    if (root == NULL || json_object_set_new(root, "id", json_string(rule->id)) < 0) {
-        json_decref(root);
-        return NULL;
+    bool whole = json_object_set_new(root, "id", json_string(rule->id)) == 0;
+    for (size_t i = 0; whole && i < KEY_COUNT; i++) {
+        whole = json_object_set_new(root, keys[i].name, print_key(&keys[i], rule)) == 0;
     }
-    for (size_t i = 0; i < KEY_COUNT; i++) {
-        if (json_object_set_new(root, keys[i].name, print_key(&keys[i], rule)) < 0) {
-            json_decref(root);
-            return NULL;
-        }
-    }
-    char *text = json_dumps(root, JSON_COMPACT);
+    char *text = whole ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return text;
 }
