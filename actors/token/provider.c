@@ -78,7 +78,7 @@ static char *url_part(CURLU *url, CURLUPart part)
 static CURLU *url_open(const char *text, char *ret_why, size_t why_size)
 {
     CURLU *url = curl_url();
-    if (url == NULL || curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK) {
+    if (curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK) { /* NULL: no handle */
         curl_url_cleanup(url);
         snprintf(ret_why, why_size, "\"%.200s\" is not a URL; expected https://host/path", text);
         return NULL;
