@@ -8,12 +8,74 @@
 #include <string.h>
 
 #include "answer_json.h"
+#include "token/store.h"
 
 static json_t *load(const char *text)
 {
     json_t *root = bounded_json_load(text, strlen(text), NULL);
     assert_non_null(root);
     return root;
+}
+
+/* `count` pieces, then `middle`, then `count` ends; malloc'd, without a NUL. */
+static char *nested(const char *piece, int count, const char *middle, const char *end,
+                    size_t *ret_length)
+{
+    char *text = malloc(4096), *exact;
+    size_t at = 0;
+    assert_non_null(text);
+    for (int i = 0; i < count; i++) {
+        at += (size_t)snprintf(text + at, 4096 - at, "%s", piece);
+    }
+    at += (size_t)snprintf(text + at, 4096 - at, "%s", middle);
+    for (int i = 0; i < count; i++) {
+        at += (size_t)snprintf(text + at, 4096 - at, "%s", end);
+    }
+    exact = malloc(at);
+    assert_non_null(exact);
+    memcpy(exact, text, at);
+    free(text);
+    *ret_length = at;
+    return exact;
+}
+
+static void nesting_is_counted_outside_of_texts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *piece;
+        int count;
+        const char *middle, *end;
+        bool is_read;
+    } cases[] = {
+        {"[", JSON_DEPTH_MAX, "", "]", true},
+        {"[", JSON_DEPTH_MAX + 1, "", "]", false},
+        {"{\"a\":", JSON_DEPTH_MAX, "1", "}", true},
+        {"{\"a\":", JSON_DEPTH_MAX + 1, "1", "}", false},
+        {"[1,", JSON_DEPTH_MAX + 1, "1", "]", false},
+        {"[\"a\",", JSON_DEPTH_MAX + 1, "1", "]", false}, /* a text has an end */
+        {"[", 1, "[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],"
+                 "[],[],[],[],[],[],[],[],[],[],[]", "]", true},
+        {"[", 1, "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},"
+                 "{},{},{},{},{},{},{},{},{},{},{}", "]", true},
+        {"[", 1, "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"", "]", true},
+        {"[", 1, "\"\\\"{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{\"", "]", true},
+        {"[", 1, "\"{\\\\\",1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1", "]",
+         true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        size_t length;
+        char *text = nested(cases[i].piece, cases[i].count, cases[i].middle, cases[i].end,
+                            &length);
+        json_error_t error = {0};
+        json_t *root = bounded_json_load(text, length, &error);
+        if ((root != NULL) != cases[i].is_read ||
+            (root == NULL && strcmp(error.text, "nested deeper than 32 levels") != 0)) {
+            fail_msg("%.*s: %s", (int)length, text, error.text);
+        }
+        json_decref(root);
+        free(text);
+    }
 }
 
 static void a_pointer_finds_what_rfc_6901_says(void **state)
@@ -38,6 +100,15 @@ static void a_pointer_finds_what_rfc_6901_says(void **state)
     memset(long_pointer + 1, 'a', sizeof(long_pointer) - 2);
     assert_null(json_at(root, long_pointer));
     json_decref(root);
+
+    root = json_object(); /* the longest name that is looked for, and one more */
+    for (size_t length = 255; length <= 256; length++) {
+        long_pointer[length + 1] = '\0';
+        json_object_set_new(root, long_pointer + 1, json_integer(1));
+        assert_int_equal(json_integer_value(json_at(root, long_pointer)), length == 255);
+        long_pointer[length + 1] = 'a';
+    }
+    json_decref(root);
 }
 
 static void a_time_is_read_in_each_form_or_not_at_all(void **state)
@@ -53,6 +124,15 @@ static void a_time_is_read_in_each_form_or_not_at_all(void **state)
         {"[0]", 0},
         {"[-1]", 0},
         {"[1e300]", 0},
+        {"[99999999999]", 99999999999000}, /* the last that are seconds */
+        {"[100000000000]", 100000000000},
+        {"[253402300799000]", 253402300799000}, /* the end of the year 9999 */
+        {"[253402300799001]", 0},
+        {"[0.001]", 1},
+        {"[0.0009]", 0},
+        {"[\"1.2.3\"]", 0},
+        {"[\".5\"]", 0},
+        {"[\"\"]", 0},
         {"[\"1790003600x\"]", 0},
         {"[\"0x6ab13000\"]", 0},
         {"[\"1e9\"]", 0},
@@ -61,7 +141,12 @@ static void a_time_is_read_in_each_form_or_not_at_all(void **state)
         {"[\"2026-09-21 13:33:20.123456789Z\"]", 1789997600123},
         {"[\"2026-09-21T15:33:20+02:00\"]", 1789997600000},
         {"[\"2026-09-21T11:33:20-02:00\"]", 1789997600000},
+        {"[\"1970-01-01T00:00:01Z\"]", 1000},
+        {"[\"2016-12-31T23:59:60Z\"]", 1483228800000}, /* a leap second */
         {"[\"2026-09-21T13:33:20\"]", 0},
+        {"[\"2026-09-21T13:33:2Z\"]", 0},
+        {"[\"2026-09-21T13:33:20+xx:00\"]", 0},
+        {"[\"2026-09-21T13:33:20Y\"]", 0},
         {"[\"2026-09-21T13:33:20+2\"]", 0},
         {"[\"2026-09-21T13:33:20+02:000\"]", 0},
         {"[\"2026-9-1T1:3:2Z\"]", 0},
@@ -144,11 +229,19 @@ static void a_token_is_visible_text_of_bounded_length(void **state)
     assert_false(token_text_valid("a b", 3));
     assert_false(token_text_valid("a\x7f", 2));
     assert_false(token_text_valid("\xc3\xa9", 2));
+    assert_true(token_text_valid("a", 1));
+    char *longest = malloc(TOKEN_MAX);
+    assert_non_null(longest);
+    memset(longest, 'a', TOKEN_MAX);
+    assert_true(token_text_valid(longest, TOKEN_MAX - 1));
+    assert_false(token_text_valid(longest, TOKEN_MAX));
+    free(longest);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nesting_is_counted_outside_of_texts),
         cmocka_unit_test(a_pointer_finds_what_rfc_6901_says),
         cmocka_unit_test(a_time_is_read_in_each_form_or_not_at_all),
         cmocka_unit_test(a_number_too_large_to_be_one_is_no_time),

@@ -86,6 +86,21 @@ static void a_built_in_rule_can_be_changed_in_one_key(void **state)
     assert_string_equal(rule.token_url, provider_builtin("chatgpt")->token_url);
 }
 
+static void what_is_said_takes_the_place_of_all_that_was_built_in(void **state)
+{
+    (void)state;
+    struct provider_rule rule;
+    char why[256] = "";
+    assert_int_equal(provider_rule_parse("chatgpt", "{\"extra\":{\"a\":\"b\"},"
+                                         "\"terminalCodes\":[\"gone\"]}", &rule, why, sizeof(why)),
+                     0);
+    assert_string_equal(rule.extra, "{\"a\":\"b\"}");
+    assert_int_equal(rule.terminal_code_count, 1);
+    assert_string_equal(rule.terminal_codes[0], "gone");
+    assert_int_equal(provider_rule_parse("chatgpt", "{\"extra\":{}}", &rule, why, sizeof(why)), 0);
+    assert_string_equal(rule.extra, "");
+}
+
 static void wrong_objects_are_refused_with_a_sentence(void **state)
 {
     (void)state;
@@ -94,6 +109,7 @@ static void wrong_objects_are_refused_with_a_sentence(void **state)
     } cases[] = {
         {"{\"tokenUrl\":\"http://example.test/t\"}", "use https"},
         {"{\"tokenUrl\":\"http://127.0.0.1.example.test/t\"}", "use https"},
+        {"{\"tokenUrl\":\"http://10.0.0.1/t\"}", "use https"},
         {"{\"tokenUrl\":\"ftp://example.test/t\"}", "neither https"},
         {"{\"tokenUrl\":\"https://user:pass@example.test/t\"}", "user name"},
         {"{\"tokenUrl\":\"https://example.test/t#x\"}", "fragment"},
@@ -101,8 +117,10 @@ static void wrong_objects_are_refused_with_a_sentence(void **state)
         {"{\"tokenUrl\":\"://\"}", "not a URL"},
         {"{\"tokenUrl\":5}", "tokenUrl must be text"},
         {"{}", "needs tokenUrl"},
-        {"{\"tokenURL\":\"https://example.test/t\"}", "known are tokenUrl"},
-        {"{\"issuer\":\"https://example.test\",\"rotation\":\"sometimes\"}", "\"two-phase\""},
+        {"{\"tokenURL\":\"https://example.test/t\"}",
+         "oauth.tokenURL is not known; known are tokenUrl, authorizeUrl, deviceUrl, "},
+        {"{\"issuer\":\"https://example.test\",\"rotation\":\"sometimes\"}",
+         "rotation must be one of \"strict\", \"none\", \"grace\", \"two-phase\""},
         {"{\"issuer\":\"https://example.test\",\"rotation\":\"grace\"}", "needs graceSeconds"},
         {"{\"issuer\":\"https://example.test\",\"graceSeconds\":-1}", "whole number"},
         {"{\"issuer\":\"https://example.test\",\"expiry\":\"later\"}", "\"expires_at\""},
@@ -118,6 +136,7 @@ static void wrong_objects_are_refused_with_a_sentence(void **state)
         {"{\"tokenUrl\":\"http://127.example.test/t\"}", "use https"},
         {"{\"tokenUrl\":\"file:///etc/passwd\"}", "has no host"},
         {"{\"tokenUrl\":\"https://example.test/\x7f\"}", "control characters"},
+        {"{\"issuer\":\"https://example.test\",\"scopes\":\"\\u001f\"}", "control characters"},
         {"{\"issuer\":\"https://example.test\",\"rotation\":7}", "\"two-phase\""},
         {"{\"issuer\":\"https://example.test\",\"graceSeconds\":\"5\"}", "whole number"},
         {"{\"issuer\":\"https://example.test\",\"graceSeconds\":4294967296}", "whole number"},
@@ -142,38 +161,69 @@ static void wrong_objects_are_refused_with_a_sentence(void **state)
     }
 }
 
-static void what_does_not_fit_is_refused(void **state)
+/* A rule of lab that holds `count` times the letter c, or as many members of a list. */
+static int parse_long(const char *before, size_t count, const char *between, const char *after,
+                      char *ret_why)
+{
+    char json[1400];
+    struct provider_rule rule;
+    snprintf(json, sizeof(json), "{\"issuer\":\"https://example.test\",%s", before);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(json + strlen(json), sizeof(json) - strlen(json), "%sc", i == 0 ? "" : between);
+    }
+    snprintf(json + strlen(json), sizeof(json) - strlen(json), "%s}", after);
+    ret_why[0] = '\0';
+    return provider_rule_parse("lab", json, &rule, ret_why, 256);
+}
+
+static void what_just_fits_is_taken_and_no_byte_more(void **state)
 {
     (void)state;
     static const struct {
-        const char *before, *after, *says;
+        const char *before, *between, *after;
+        size_t most;
+        const char *says;
     } cases[] = {
-        {"{\"tokenUrl\":\"https://example.test/", "\"}", "tokenUrl is longer than 511"},
-        {"{\"issuer\":\"https://example.test\",\"extra\":{\"a\":\"", "\"}}",
-         "extra is larger than 511"},
+        {"\"tokenUrl\":\"https://example.test/", "", "\"", 511 - 21, "tokenUrl is longer than 511"},
+        {"\"extra\":{\"a\":\"", "", "\"}", 511 - 8, "extra is larger than 511"},
+        {"\"terminalCodes\":[\"", "", "\"]", 63,
+         "terminalCodes[0] must be a code of 1 to 63 bytes"},
+        {"\"terminalCodes\":[\"", "\",\"", "\"]", PROVIDER_LIST_MAX, "at most"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        char json[1200], why[256] = "";
-        struct provider_rule rule;
-        snprintf(json, sizeof(json), "%s%0600d%s", cases[i].before, 0, cases[i].after);
-        assert_int_equal(provider_rule_parse("lab", json, &rule, why, sizeof(why)), -EINVAL);
-        assert_non_null(strstr(why, cases[i].says));
+        char why[256];
+        for (size_t count = 1; count <= cases[i].most; count += cases[i].most - 1) {
+            if (parse_long(cases[i].before, count, cases[i].between, cases[i].after, why) != 0) {
+                fail_msg("%s", why);
+            }
+        }
+        assert_int_equal(parse_long(cases[i].before, cases[i].most + 1, cases[i].between,
+                                    cases[i].after, why),
+                         -EINVAL);
+        if (strstr(why, cases[i].says) == NULL) {
+            fail_msg("%s", why);
+        }
     }
-    char json[600] = "{\"issuer\":\"https://example.test\",\"terminalCodes\":[\"c\"", why[256];
-    for (int i = 0; i < PROVIDER_LIST_MAX; i++) {
-        snprintf(json + strlen(json), sizeof(json) - strlen(json), ",\"c\"");
-    }
+}
+
+static void seconds_are_any_number_of_32_bits(void **state)
+{
+    (void)state;
     struct provider_rule rule;
-    snprintf(json + strlen(json), sizeof(json) - strlen(json), "]}");
-    assert_int_equal(provider_rule_parse("lab", json, &rule, why, sizeof(why)), -EINVAL);
-    assert_non_null(strstr(why, "at most"));
+    char why[256] = "";
+    assert_int_equal(provider_rule_parse("lab", "{\"issuer\":\"https://example.test\","
+                                         "\"rotation\":\"grace\",\"graceSeconds\":1,"
+                                         "\"refreshLifeSeconds\":4294967295}", &rule, why,
+                                         sizeof(why)), 0);
+    assert_int_equal(rule.grace_seconds, 1);
+    assert_int_equal(rule.refresh_life_seconds, UINT32_MAX);
 }
 
 static void a_provider_has_a_name_that_can_be_printed(void **state)
 {
     (void)state;
     struct provider_rule rule;
-    char why[256] = "", id[200];
+    char why[256] = "", id[sizeof(rule.id) + 1];
     memset(id, 'a', sizeof(id) - 1);
     id[sizeof(id) - 1] = '\0';
     const char *const names[] = {"", id, "la\nb"};
@@ -183,6 +233,11 @@ static void a_provider_has_a_name_that_can_be_printed(void **state)
                          -EINVAL);
         assert_non_null(strstr(why, "provider's id"));
     }
+    id[sizeof(id) - 2] = '\0';
+    assert_int_equal(provider_rule_parse(id, "{\"issuer\":\"https://example.test\"}", &rule, why,
+                                         sizeof(why)),
+                     0);
+    assert_string_equal(rule.id, id);
 }
 
 static void a_name_of_localhost_is_loopback(void **state)
@@ -210,9 +265,12 @@ static void the_origin_is_scheme_host_and_unusual_port(void **state)
         struct provider_rule rule = {0};
         memcpy(rule.token_url, cases[i].url, strlen(cases[i].url));
         char origin[64];
-        assert_true(provider_rule_origin(&rule, origin, sizeof(origin)));
+        size_t length = strlen(cases[i].origin);
+        memset(origin, 'x', sizeof(origin));
+        assert_false(provider_rule_origin(&rule, origin, length));
+        assert_int_equal(origin[0], 'x');
+        assert_true(provider_rule_origin(&rule, origin, length + 1));
         assert_string_equal(origin, cases[i].origin);
-        assert_false(provider_rule_origin(&rule, origin, 8));
     }
     char origin[64];
     assert_false(provider_rule_origin(provider_builtin("openai"), origin, sizeof(origin)));
@@ -225,8 +283,10 @@ int main(void)
         cmocka_unit_test(a_config_object_becomes_a_rule),
         cmocka_unit_test(what_is_not_said_is_strict),
         cmocka_unit_test(a_built_in_rule_can_be_changed_in_one_key),
+        cmocka_unit_test(what_is_said_takes_the_place_of_all_that_was_built_in),
         cmocka_unit_test(wrong_objects_are_refused_with_a_sentence),
-        cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(what_just_fits_is_taken_and_no_byte_more),
+        cmocka_unit_test(seconds_are_any_number_of_32_bits),
         cmocka_unit_test(a_provider_has_a_name_that_can_be_printed),
         cmocka_unit_test(a_name_of_localhost_is_loopback),
         cmocka_unit_test(the_origin_is_scheme_host_and_unusual_port),

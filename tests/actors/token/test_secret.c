@@ -59,6 +59,10 @@ static void holds_its_bytes_and_a_nul(void **state)
     assert_int_equal(secret_length(secret), 1);
     assert_string_equal(secret_data(secret), "a");
     secret_free(secret);
+    secret = secret_new("abc", 3);
+    secret_truncate(secret, 1); /* what is cut off is gone */
+    assert_memory_equal(secret_data(secret), "a\0\0\0", 4);
+    secret_free(secret);
     assert_string_equal(secret_data(NULL), "");
     assert_int_equal(secret_length(NULL), 0);
     secret_free(NULL);
@@ -73,6 +77,7 @@ static void equality_is_by_content_and_length(void **state)
     assert_false(secret_equal(a, c));
     assert_false(secret_equal(a, d));
     assert_false(secret_equal(a, NULL));
+    assert_false(secret_equal(NULL, a));
     assert_true(secret_equal(NULL, NULL));
     secret_free(a);
     secret_free(b);
@@ -138,6 +143,25 @@ static void a_copied_credential_owns_its_own_parts(void **state)
     assert_null(copy.access);
 }
 
+static void a_copy_holds_as_many_digests_as_there_are(void **state)
+{
+    (void)state;
+    struct credential from, copy;
+    credential_init(&from);
+    credential_init(&copy);
+    for (uint8_t count = 0; count < 3; count++) {
+        assert_int_equal(credential_copy(&from, &copy), 0);
+        assert_int_equal(copy.digest_count, count);
+        assert_int_equal(copy.digests != NULL, count > 0);
+        if (count > 0) {
+            assert_memory_equal(copy.digests, from.digests, count * sizeof(*copy.digests));
+        }
+        credential_deinit(&copy);
+        assert_int_equal(credential_add_digest(&from, (uint8_t[16]){count, 1}), 0);
+    }
+    credential_deinit(&from);
+}
+
 static void a_copy_without_memory_leaks_nothing_and_leaves_the_target(void **state)
 {
     (void)state;
@@ -179,14 +203,14 @@ static void very_many_digests_keep_the_newest(void **state)
         uint8_t digest[16] = {0};
         memcpy(digest, &i, sizeof(i));
         assert_int_equal(credential_add_digest(&credential, digest), 0);
+        assert_int_equal(credential.digest_count, i < 1024 ? i + 1 : 1024);
     }
-    assert_true(credential.digest_count <= 1024);
-    uint8_t digest[16] = {0};
-    memcpy(digest, &(uint32_t){4999}, 4);
-    assert_true(credential_has_digest(&credential, digest));
-    assert_memory_equal(credential.digests[credential.digest_count - 1], digest, 16);
-    memcpy(digest, &(uint32_t){0}, 4);
-    assert_false(credential_has_digest(&credential, digest));
+    for (uint32_t i = 0; i < 1024; i++) {
+        uint8_t digest[16] = {0};
+        memcpy(digest, &(uint32_t){5000 - 1024 + i}, 4);
+        assert_memory_equal(credential.digests[i], digest, 16);
+    }
+    assert_false(credential_has_digest(&credential, (uint8_t[16]){0}));
     credential_deinit(&credential);
 }
 
@@ -198,6 +222,7 @@ int main(void)
         cmocka_unit_test(sha256_is_the_known_one),
         cmocka_unit_test(freed_bytes_are_wiped),
         cmocka_unit_test(a_copied_credential_owns_its_own_parts),
+        cmocka_unit_test(a_copy_holds_as_many_digests_as_there_are),
         cmocka_unit_test(a_copy_without_memory_leaks_nothing_and_leaves_the_target),
         cmocka_unit_test(a_secret_larger_than_memory_is_refused),
         cmocka_unit_test(a_field_set_to_what_it_holds_keeps_it),

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,6 +193,8 @@ static void an_exchange_leaves_no_copy(void **state)
 static struct {
     curl_realloc_callback grow;
     curl_malloc_callback get;
+    curl_strdup_callback copy;
+    curl_calloc_callback clear;
     bool fails;
 } given;
 
@@ -208,6 +211,8 @@ CURLcode __wrap_curl_global_init_mem(long flags, curl_malloc_callback get,
 {
     given.grow = grow;
     given.get = get;
+    given.copy = copy;
+    given.clear = clear;
     return given.fails ? CURLE_FAILED_INIT
                        : __real_curl_global_init_mem(flags, get, drop, grow, copy, clear);
 }
@@ -221,6 +226,7 @@ static void what_grows_keeps_its_bytes_and_leaves_none_behind(void **state)
     char *text = given.grow(NULL, 64);
     memset(text, 'a', 64);
     assert_ptr_equal(given.grow(text, 8), text); /* it fits */
+    assert_ptr_equal(given.grow(text, malloc_usable_size(text)), text);
     assert_null(given.grow(text, SIZE_MAX / 2));
     assert_int_equal(text[63], 'a'); /* and is still there */
     text = given.grow(text, 4096);
@@ -231,6 +237,24 @@ static void what_grows_keeps_its_bytes_and_leaves_none_behind(void **state)
     given.fails = false;
 }
 
+static void what_there_was_no_memory_for_is_counted(void **state)
+{
+    (void)state;
+    unsigned before = wipe_refusals();
+    char *text = given.copy("text"), *more = given.get(8), *zeros = given.clear(2, 8);
+    assert_string_equal(text, "text");
+    assert_non_null(more);
+    assert_int_equal(zeros[15], 0);
+    free(text);
+    free(more);
+    free(zeros);
+    assert_int_equal(wipe_refusals(), before);
+    assert_null(given.get(SIZE_MAX / 2));
+    assert_int_equal(wipe_refusals(), before + 1);
+    assert_null(given.clear(SIZE_MAX / 4, 2));
+    assert_int_equal(wipe_refusals(), before + 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +262,7 @@ int main(void)
         cmocka_unit_test(parsing_an_answer_leaves_no_copy),
         cmocka_unit_test(an_exchange_leaves_no_copy),
         cmocka_unit_test(what_grows_keeps_its_bytes_and_leaves_none_behind),
+        cmocka_unit_test(what_there_was_no_memory_for_is_counted),
     };
     return wipe_install() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }
