@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "import_internal.h"
+#include "token/disk.h"
 
 #define FILE_MAX_BYTES (4 << 20)
 #define AGENTS_MAX 1024
@@ -98,45 +99,44 @@ void import_list_deinit(struct import_list *list)
 
 /* ---- one file ---- */
 
-static int read_whole(const char *path, char **ret_text, size_t *ret_size, char *ret_why,
-                      size_t why_size)
+static int read_open(int fd, char **ret_text, size_t *ret_size)
 {
     struct stat stat;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    int error = fd < 0 || fstat(fd, &stat) < 0 ? -errno : 0;
-    if (error == 0 && (!S_ISREG(stat.st_mode) || stat.st_size > FILE_MAX_BYTES)) {
-        error = -EINVAL;
-        snprintf(ret_why, why_size, "%s is not a regular file of at most %d bytes", path,
-                 FILE_MAX_BYTES);
-    } else if (error < 0) {
-        snprintf(ret_why, why_size, "cannot read %s: %s", path, strerrordesc_np(-error));
+    if (fstat(fd, &stat) < 0) {
+        return -errno;
     }
-    char *text = error < 0 ? NULL : malloc((size_t)stat.st_size + 1);
-    size_t used = 0;
-    if (error == 0 && text == NULL) {
-        error = -ENOMEM;
-        snprintf(ret_why, why_size, "out of memory");
+    if (!S_ISREG(stat.st_mode) || stat.st_size > FILE_MAX_BYTES) {
+        return -EINVAL;
     }
-    while (error == 0 && used < (size_t)stat.st_size) {
-        ssize_t got = read(fd, text + used, (size_t)stat.st_size - used);
-        if (got < 0 && errno != EINTR) {
-            error = -errno;
-            snprintf(ret_why, why_size, "cannot read %s: %s", path, strerrordesc_np(-error));
-        } else if (got == 0) {
-            break;
-        }
-        used += got > 0 ? (size_t)got : 0;
+    char *text = malloc((size_t)stat.st_size + 1);
+    if (text == NULL) {
+        return -ENOMEM;
     }
-    if (fd >= 0) {
-        close(fd);
-    }
+    int error = disk_read_all(disk_real(), fd, text, (size_t)stat.st_size, ret_size);
     if (error < 0) {
         free(text);
         return error;
     }
     *ret_text = text;
-    *ret_size = used;
     return 0;
+}
+
+static int read_whole(const char *path, char **ret_text, size_t *ret_size, char *ret_why,
+                      size_t why_size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int error = -errno;
+    if (fd >= 0) {
+        error = read_open(fd, ret_text, ret_size);
+        close(fd);
+    }
+    if (error == -EINVAL) {
+        snprintf(ret_why, why_size, "%s is not a regular file of at most %d bytes", path,
+                 FILE_MAX_BYTES);
+    } else if (error < 0) {
+        snprintf(ret_why, why_size, "cannot read %s: %s", path, strerrordesc_np(-error));
+    }
+    return error;
 }
 
 static int read_root(const json_t *root, const char *path, struct import_list *list, char *ret_why,
@@ -190,7 +190,6 @@ static int read_file(const char *path, struct import_list *list, char *ret_why, 
     struct import_entry *grown = reallocarray(list->entries, before + one.count, sizeof(*grown));
     if (grown == NULL) {
         import_list_deinit(&one);
-        snprintf(ret_why, why_size, "out of memory");
         return -ENOMEM;
     }
     memcpy(grown + before, one.entries, one.count * sizeof(*grown));

@@ -12,72 +12,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "support/temp_dir.h"
-#include "token/import.h"
+#include "import_place.h"
 
-struct place {
-    char directory[TEMP_DIR_MAX];
-    struct import_list list;
-    char why[512];
-};
-
-static int setup(void **state)
-{
-    struct place *place = calloc(1, sizeof(*place));
-    *state = place;
-    return temp_dir_make(place->directory);
-}
-
-static int teardown(void **state)
-{
-    struct place *place = *state;
-    import_list_deinit(&place->list);
-    temp_dir_remove(place->directory);
-    free(place);
-    return 0;
-}
-
-/* Writes a file below the directory, with the folders on its way. */
-static void write_file(const struct place *place, const char *name, const char *text)
-{
-    char path[256];
-    snprintf(path, sizeof(path), "%s/%s", place->directory, name);
-    for (char *at = path + strlen(place->directory) + 1; (at = strchr(at, '/')) != NULL; at++) {
-        *at = '\0';
-        mkdir(path, 0700);
-        *at = '/';
-    }
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
-static int read_from(struct place *place, const char *name)
-{
-    char path[256];
-    snprintf(path, sizeof(path), "%s%s%s", place->directory, name[0] == '\0' ? "" : "/", name);
-    import_list_deinit(&place->list);
-    return import_read(path, &place->list, place->why, sizeof(place->why));
-}
-
-static void read_ok(struct place *place, const char *name, size_t count)
-{
-    if (read_from(place, name) != 0) {
-        fail_msg("%s", place->why);
-    }
-    assert_int_equal(place->list.count, count);
-}
-
-/* {"exp":1790009000,"https://api.openai.com/auth":{"chatgpt_account_id":"acct-7"}} */
-#define JWT                                                                                        \
-    "e30.eyJleHAiOjE3OTAwMDkwMDAsImh0dHBzOi8vYXBpLm9wZW5haS5jb20vYXV0aCI6eyJjaGF0Z3B0X2FjY291bnRf" \
-    "aWQiOiJhY2N0LTcifX0.sig"
+/* One API key, given its id and further members. */
+#define PROFILE                                                                                    \
+    "{\"profiles\":{\"%s\":{\"type\":\"api_key\",\"provider\":\"p\",\"key\":\"k\"%s}}}"
 
 static void openclaw_credentials_of_all_types_are_read(void **state)
 {
-    struct place *place = *state;
-    write_file(place, "auth-profiles.json",
+    struct import_place *place = *state;
+    import_place_write(place, "auth-profiles.json",
                "{\"version\":1,\"profiles\":{"
                "\"openai-codex:default\":{\"type\":\"oauth\",\"provider\":\"openai-codex\","
                "\"access\":\"" JWT "\",\"refresh\":\"r1\",\"expires\":1790000000000,"
@@ -86,8 +30,15 @@ static void openclaw_credentials_of_all_types_are_read(void **state)
                "\"refresh\":\"r2\",\"expires\":1,\"accountId\":\"acct-2\"},"
                "\"openai:manual\":{\"mode\":\"api_key\",\"provider\":\"openai\","
                "\"apiKey\":\"sk-1\"},"
-               "\"copilot:x\":{\"type\":\"token\",\"provider\":\"copilot\",\"token\":\"t1\"}}}");
-    read_ok(place, "auth-profiles.json", 4);
+               "\"copilot:x\":{\"type\":\"token\",\"provider\":\"copilot\",\"token\":\"t1\","
+               "\"expires\":1790000000001},"
+               "\"openai:lumi\":{\"type\":\"token\",\"provider\":\"openai\","
+               "\"token\":\"t2\"},"
+               "\"openai-codex:own\":{\"type\":\"oauth\",\"provider\":\"openai-codex\","
+               "\"access\":\"" JWT "\",\"refresh\":\"r3\",\"accountId\":\"acct-3\"},"
+               "\"p:other\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"" JWT "\","
+               "\"refresh\":\"r4\"}}}");
+    import_place_read_ok(place, "auth-profiles.json", 7);
     const struct import_entry *entries = place->list.entries;
     assert_int_equal(entries[0].verdict, IMPORT_TAKE);
     assert_string_equal(entries[0].profile, "openai-codex:default");
@@ -104,6 +55,40 @@ static void openclaw_credentials_of_all_types_are_read(void **state)
     assert_string_equal(secret_data(entries[2].access), "sk-1");
     assert_string_equal(entries[3].mode, "access_only");
     assert_string_equal(secret_data(entries[3].access), "t1");
+    assert_int_equal(entries[3].expires_at_ms, 1790000000001);
+    assert_string_equal(entries[4].provider, "openai-codex");
+    assert_string_equal(entries[5].account, "acct-3"); /* its own, before the claim's */
+    assert_string_equal(entries[6].account, "");       /* another provider's claim says nothing */
+}
+
+static void an_id_that_is_no_name_is_refused(void **state)
+{
+    static const struct {
+        const char *id, *shown, *code;
+    } cases[] = {
+        {"p:a b", "p:a b", ""},
+        {"", "", "invalid_id"},
+        {"p:\\u001f", "p:?", "invalid_id"},
+        {"p:\\u007f", "p:?", "invalid_id"},
+    };
+    struct import_place *place = *state;
+    char text[512], id[PROFILE_ID_MAX + 1];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        snprintf(text, sizeof(text), PROFILE, cases[i].id, "");
+        import_place_write(place, "x.json", text);
+        import_place_read_ok(place, "x.json", 1);
+        assert_string_equal(place->list.entries[0].profile, cases[i].shown);
+        assert_string_equal(place->list.entries[0].code, cases[i].code);
+    }
+    for (size_t size = PROFILE_ID_MAX - 1; size <= PROFILE_ID_MAX; size++) {
+        memset(id, 'i', size);
+        id[size] = '\0';
+        snprintf(text, sizeof(text), PROFILE, id, "");
+        import_place_write(place, "x.json", text);
+        import_place_read_ok(place, "x.json", 1);
+        assert_string_equal(place->list.entries[0].code,
+                            size < PROFILE_ID_MAX ? "" : "invalid_id");
+    }
 }
 
 static void what_cannot_be_taken_is_named(void **state)
@@ -137,14 +122,14 @@ static void what_cannot_be_taken_is_named(void **state)
         {"{\"type\":\"oauth\",\"access\":\"a\"}", "missing_provider"},
         {"7", "non_object"},
     };
-    struct place *place = *state;
+    struct import_place *place = *state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char text[512];
         snprintf(text, sizeof(text), "{\"version\":1,\"profiles\":{\"x:y\":%s,"
                  "\"ok\":{\"type\":\"api_key\",\"provider\":\"p\",\"key\":\"k\"}}}",
                  cases[i].profile);
-        write_file(place, "auth-profiles.json", text);
-        read_ok(place, "auth-profiles.json", 2);
+        import_place_write(place, "auth-profiles.json", text);
+        import_place_read_ok(place, "auth-profiles.json", 2);
         assert_int_equal(place->list.entries[0].verdict, IMPORT_REFUSED);
         assert_string_equal(place->list.entries[0].code, cases[i].code);
         assert_true(place->list.entries[0].why[0] != '\0');
@@ -154,7 +139,7 @@ static void what_cannot_be_taken_is_named(void **state)
 
 static void five_copies_of_one_login_become_one(void **state)
 {
-    struct place *place = *state;
+    struct import_place *place = *state;
     static const char *const agents[] = {"atlas", "axon", "main", "nexis", "nova"};
     for (int i = 0; i < 5; i++) {
         char name[64], text[512];
@@ -168,10 +153,13 @@ static void five_copies_of_one_login_become_one(void **state)
                  i % 2 == 0 ? "openai-codex:default" : "openai:default",
                  i % 2 == 0 ? "openai-codex" : "openai", fresh ? "r-new" : "r-old",
                  fresh ? "1790000002000" : "1790000001000");
-        write_file(place, name, text);
+        import_place_write(place, name, text);
     }
-    read_ok(place, "", 5);
-    assert_non_null(strstr(place->list.entries[0].source, "agents/main/")); /* main comes first */
+    import_place_read_ok(place, "", 5);
+    static const char *const order[] = {"/main/", "/atlas/", "/axon/", "/nexis/", "/nova/"};
+    for (int i = 0; i < 5; i++) {
+        assert_non_null(strstr(place->list.entries[i].source, order[i])); /* main comes first */
+    }
     size_t kept = 0, count = 0;
     for (size_t i = 0; i < 5; i++) {
         if (place->list.entries[i].verdict == IMPORT_TAKE) {
@@ -184,36 +172,38 @@ static void five_copies_of_one_login_become_one(void **state)
     for (size_t i = 0; i < 5; i++) {
         assert_true(i == kept || place->list.entries[i].clone_of == kept);
         assert_true(i == kept || strstr(place->list.entries[i].why, "nexis") != NULL);
+        assert_true(i == kept || strstr(place->list.entries[i].why, "is fresher") != NULL);
     }
 }
 
 static void on_a_tie_main_is_kept(void **state)
 {
-    struct place *place = *state;
+    struct import_place *place = *state;
     const char *text = "{\"profiles\":{\"p:d\":{\"type\":\"oauth\",\"provider\":\"p\","
                        "\"access\":\"a\",\"refresh\":\"r\",\"expires\":5000}}}";
-    write_file(place, "agents/atlas/agent/auth-profiles.json", text);
-    write_file(place, "agents/main/agent/auth-profiles.json", text);
-    read_ok(place, "", 2);
+    import_place_write(place, "agents/atlas/agent/auth-profiles.json", text);
+    import_place_write(place, "agents/main/agent/auth-profiles.json", text);
+    import_place_read_ok(place, "", 2);
     assert_int_equal(place->list.entries[0].verdict, IMPORT_TAKE);
     assert_non_null(strstr(place->list.entries[0].source, "/main/"));
     assert_int_equal(place->list.entries[1].verdict, IMPORT_CLONE);
+    assert_non_null(strstr(place->list.entries[1].why, "is as fresh"));
 }
 
 static void two_logins_are_not_taken_for_one(void **state)
 {
-    struct place *place = *state;
-    write_file(place, "auth-profiles.json",
+    struct import_place *place = *state;
+    import_place_write(place, "auth-profiles.json",
                "{\"profiles\":{"
                "\"p:a\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"a\",\"refresh\":\"r1\","
                "\"accountId\":\"x\"},"
                "\"p:b\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"b\",\"refresh\":\"r2\","
-               "\"accountId\":\"x\"},"
+               "\"accountId\":\"x\",\"expires\":1790000000000},"
                "\"q:a\":{\"type\":\"oauth\",\"provider\":\"q\",\"access\":\"a\","
                "\"refresh\":\"r1\"},"
                "\"p:c\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"c\",\"refresh\":\"r1\"}"
                "}}");
-    read_ok(place, "auth-profiles.json", 4);
+    import_place_read_ok(place, "auth-profiles.json", 4);
     assert_int_equal(place->list.entries[0].verdict, IMPORT_TAKE);
     assert_int_equal(place->list.entries[1].verdict, IMPORT_TAKE); /* a family of its own */
     assert_int_equal(place->list.entries[2].verdict, IMPORT_TAKE); /* another provider */
@@ -223,69 +213,16 @@ static void two_logins_are_not_taken_for_one(void **state)
 
 static void one_torn_agent_file_does_not_hide_the_others(void **state)
 {
-    struct place *place = *state;
-    write_file(place, "agents/atlas/agent/auth-profiles.json", "{\"version\":1,\n\"profi");
-    write_file(place, "agents/axon/agent/auth-profiles.json",
+    struct import_place *place = *state;
+    import_place_write(place, "agents/atlas/agent/auth-profiles.json", "{\"version\":1,\n\"profi");
+    import_place_write(place, "agents/axon/agent/auth-profiles.json",
                "{\"profiles\":{\"p:k\":{\"type\":\"api_key\",\"provider\":\"p\",\"key\":\"k\"}}}");
-    read_ok(place, "", 2);
+    import_place_read_ok(place, "", 2);
     assert_int_equal(place->list.entries[0].verdict, IMPORT_REFUSED);
     assert_string_equal(place->list.entries[0].code, "bad_file");
     assert_string_equal(place->list.entries[0].profile, "atlas");
     assert_non_null(strstr(place->list.entries[0].why, "line 2"));
     assert_int_equal(place->list.entries[1].verdict, IMPORT_TAKE);
-}
-
-static void codex_login_is_read(void **state)
-{
-    struct place *place = *state;
-    write_file(place, "auth.json",
-               "{\"auth_mode\":\"chatgpt\",\"OPENAI_API_KEY\":null,\"tokens\":{\"id_token\":\"i\","
-               "\"access_token\":\"" JWT "\",\"refresh_token\":\"r\",\"account_id\":\"acct-9\"},"
-               "\"last_refresh\":\"2026-09-21T13:33:20.123456789Z\"}");
-    read_ok(place, "", 1); /* the directory */
-    const struct import_entry *entry = &place->list.entries[0];
-    assert_int_equal(entry->verdict, IMPORT_TAKE);
-    assert_string_equal(entry->mode, "oauth");
-    assert_string_equal(entry->provider, "openai-codex");
-    assert_string_equal(secret_data(entry->refresh), "r");
-    assert_string_equal(entry->account, "acct-9");
-    assert_int_equal(entry->expires_at_ms, 1790009000000);
-    assert_int_equal(entry->refreshed_at_ms, 1789997600123);
-}
-
-static void codex_files_of_every_kind_are_told_apart(void **state)
-{
-    static const struct {
-        const char *text, *mode, *code;
-        size_t count;
-    } cases[] = {
-        {"{\"tokens\":{\"id_token\":\"i\",\"access_token\":\"a\",\"refresh_token\":\"\"}}",
-         "access_only", "", 1},
-        {"{\"auth_mode\":\"chatgptAuthTokens\",\"tokens\":{\"access_token\":\"a\","
-         "\"refresh_token\":\"r\"}}",
-         "access_only", "", 1},
-        {"{\"auth_mode\":\"apikey\",\"OPENAI_API_KEY\":\"sk-1\"}", "api_key", "", 1},
-        {"{\"auth_mode\":\"apikey\",\"OPENAI_API_KEY\":\"sk-1\",\"tokens\":{\"access_token\":\"a\","
-         "\"refresh_token\":\"r\"}}",
-         "api_key", "", 2},
-        {"{\"auth_mode\":\"chatgpt\",\"OPENAI_API_KEY\":\"sk-1\",\"tokens\":{\"access_token\":"
-         "\"a\",\"refresh_token\":\"r\"}}",
-         "oauth", "", 2},
-        {"{\"personal_access_token\":\"at-1\"}", "access_only", "", 1},
-        {"{\"agent_identity\":{\"x\":1}}", "", "agent_identity", 1},
-        {"{\"auth_mode\":\"bedrock\",\"bedrock_api_key\":\"x\"}", "", "bedrock", 1},
-        {"{\"tokens\":{}}", "access_only", "missing_tokens", 1},
-        {"{\"tokens\":null,\"OPENAI_API_KEY\":null}", "", "no_credential", 1},
-    };
-    struct place *place = *state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        write_file(place, "auth.json", cases[i].text);
-        read_ok(place, "auth.json", cases[i].count);
-        const struct import_entry *entry = &place->list.entries[0];
-        assert_string_equal(entry->mode, cases[i].mode);
-        assert_string_equal(entry->code, cases[i].code);
-        assert_int_equal(entry->verdict, cases[i].code[0] == '\0' ? IMPORT_TAKE : IMPORT_REFUSED);
-    }
 }
 
 static void bad_files_are_refused_with_a_place_and_without_a_secret(void **state)
@@ -302,10 +239,10 @@ static void bad_files_are_refused_with_a_place_and_without_a_secret(void **state
         {"{\"version\":2,\"profiles\":{}}", "version", -EPROTONOSUPPORT},
         {"{\"version\":1,\"profiles\":[]}", "profiles is not an object", -EINVAL},
     };
-    struct place *place = *state;
+    struct import_place *place = *state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        write_file(place, "x.json", cases[i].text);
-        int error = read_from(place, "x.json");
+        import_place_write(place, "x.json", cases[i].text);
+        int error = import_place_read(place, "x.json");
         if (error != cases[i].error || strstr(place->why, cases[i].says) == NULL) {
             fail_msg("%s: %d, \"%s\"", cases[i].text, error, place->why);
         }
@@ -315,97 +252,100 @@ static void bad_files_are_refused_with_a_place_and_without_a_secret(void **state
 
 static void what_is_not_there_is_said(void **state)
 {
-    struct place *place = *state;
-    assert_int_equal(read_from(place, "nothing.json"), -ENOENT);
+    struct import_place *place = *state;
+    assert_int_equal(import_place_read(place, "nothing.json"), -ENOENT);
     assert_non_null(strstr(place->why, "nothing.json"));
-    assert_int_equal(read_from(place, ""), -ENOENT);
+    assert_int_equal(import_place_read(place, ""), -ENOENT);
     assert_non_null(strstr(place->why, "neither agents/"));
-    write_file(place, "agents/main/agent/auth-state.json", "{}");
-    assert_int_equal(read_from(place, ""), -ENOENT);
+    import_place_write(place, "agents/.hidden/agent/auth-profiles.json", "{\"profiles\":{}}");
+    assert_int_equal(import_place_read(place, ""), -ENOENT);
+    assert_non_null(strstr(place->why, "database"));
+    import_place_write(place, "agents/main/agent/auth-state.json", "{}");
+    assert_int_equal(import_place_read(place, ""), -ENOENT);
     assert_non_null(strstr(place->why, "database"));
 }
 
 static void deep_nesting_and_size_are_bounded(void **state)
 {
-    struct place *place = *state;
-    size_t size = 5 << 20;
-    char *text = malloc(size + 1);
-    memset(text, '[', size);
+    struct import_place *place = *state;
+    size_t size = 4 << 20;
+    char *text = malloc(size + 2);
+    memset(text, ' ', size + 1);
+    memcpy(text, "{\"profiles\":{}}", strlen("{\"profiles\":{}}"));
+    text[size + 1] = '\0';
+    import_place_write(place, "x.json", text);
+    assert_int_equal(import_place_read(place, "x.json"), -EINVAL);
+    assert_non_null(strstr(place->why, "regular file of at most"));
     text[size] = '\0';
-    write_file(place, "x.json", text);
-    assert_int_equal(read_from(place, "x.json"), -EINVAL);
+    import_place_write(place, "x.json", text);
+    import_place_read_ok(place, "x.json", 0);
+    memset(text, '[', 1 << 20);
     text[1 << 20] = '\0';
-    write_file(place, "x.json", text);
-    assert_int_equal(read_from(place, "x.json"), -EINVAL);
+    import_place_write(place, "x.json", text);
+    assert_int_equal(import_place_read(place, "x.json"), -EINVAL);
     assert_non_null(strstr(place->why, "nested"));
     free(text);
 }
 
-static void the_claims_and_the_mail_of_a_codex_login_are_read(void **state)
-{
-    struct place *place = *state;
-    /* the account stands in the id token only; that one's claims also have the mail */
-    write_file(place, "auth.json",
-               "{\"tokens\":{\"access_token\":\"opaque\",\"id_token\":\"" JWT "\","
-               "\"refresh_token\":\"r\"}}");
-    read_ok(place, "auth.json", 1);
-    assert_string_equal(place->list.entries[0].account, "acct-7");
-    write_file(place, "auth.json",
-               "{\"tokens\":{\"access_token\":\"" JWT "\",\"refresh_token\":\"r\"}}");
-    read_ok(place, "auth.json", 1);
-    assert_string_equal(place->list.entries[0].account, "acct-7");
-    write_file(place, "auth.json", "{\"tokens\":{\"refresh_token\":\"r\"}}");
-    read_ok(place, "auth.json", 1);
-    assert_string_equal(place->list.entries[0].mode, "oauth");
-    assert_int_equal(place->list.entries[0].verdict, IMPORT_TAKE);
-}
-
 static void members_that_are_null_are_not_there(void **state)
 {
-    struct place *place = *state;
-    write_file(place, "auth.json", "{\"agent_identity\":null,\"bedrock_key\":null,\"x\":1,"
+    struct import_place *place = *state;
+    import_place_write(place, "auth.json", "{\"agent_identity\":null,\"bedrock_key\":null,\"x\":1,"
                "\"OPENAI_API_KEY\":\"sk-1\"}");
-    read_ok(place, "auth.json", 1);
+    import_place_read_ok(place, "auth.json", 1);
     assert_string_equal(place->list.entries[0].mode, "api_key");
-    write_file(place, "auth.json", "{\"agent_identity\":null}");
-    assert_int_equal(read_from(place, "auth.json"), 0);
+    import_place_write(place, "auth.json", "{\"agent_identity\":null}");
+    assert_int_equal(import_place_read(place, "auth.json"), 0);
     assert_string_equal(place->list.entries[0].code, "no_credential");
-    write_file(place, "auth-profiles.json",
+    import_place_write(place, "auth-profiles.json",
                "{\"profiles\":{\"p:a\":{\"type\":\"api_key\",\"provider\":\"p\",\"key\":null,"
                "\"keyRef\":null,\"apiKey\":\"k\"}}}");
-    read_ok(place, "auth-profiles.json", 1);
+    import_place_read_ok(place, "auth-profiles.json", 1);
     assert_int_equal(place->list.entries[0].verdict, IMPORT_TAKE);
 }
 
 static void texts_that_cannot_be_shown_are_left_out(void **state)
 {
-    struct place *place = *state;
-    write_file(place, "auth-profiles.json",
-               "{\"profiles\":{"
-               "\"p:a\":{\"type\":\"api_key\",\"provider\":\"p\",\"key\":\"k1\","
-               "\"email\":\"a\\u0007b\"},"
-               "\"p:b\":{\"type\":\"api_key\",\"provider\":\"p\",\"key\":\"k2\","
-               "\"email\":\"a\\u007fb\"},"
-               "\"p:c\":{\"type\":\"a_type_of_more_than_thirty_two_letters\","
+    static const struct {
+        const char *email, *shown;
+    } cases[] = {
+        {"a b", "a b"}, {"a\\u0007b", ""}, {"a\\u001fb", ""}, {"a\\u007fb", ""},
+    };
+    struct import_place *place = *state;
+    char text[512], member[256];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        snprintf(member, sizeof(member), ",\"email\":\"%s\"", cases[i].email);
+        snprintf(text, sizeof(text), PROFILE, "p:a", member);
+        import_place_write(place, "x.json", text);
+        import_place_read_ok(place, "x.json", 1);
+        assert_string_equal(place->list.entries[0].email, cases[i].shown);
+    }
+    for (int size = 127; size <= 128; size++) {
+        snprintf(member, sizeof(member), ",\"email\":\"%0*d\"", size, 7);
+        snprintf(text, sizeof(text), PROFILE, "p:a", member);
+        import_place_write(place, "x.json", text);
+        import_place_read_ok(place, "x.json", 1);
+        assert_int_equal(strlen(place->list.entries[0].email), size == 127 ? 127 : 0);
+    }
+    import_place_write(place, "x.json",
+               "{\"profiles\":{\"p:c\":{\"type\":\"a_type_of_more_than_thirty_two_letters\","
                "\"provider\":\"p\"}}}");
-    read_ok(place, "auth-profiles.json", 3);
-    assert_string_equal(place->list.entries[0].email, "");
-    assert_string_equal(place->list.entries[1].email, "");
-    assert_string_equal(place->list.entries[2].code, "invalid_type");
+    import_place_read_ok(place, "x.json", 1);
+    assert_string_equal(place->list.entries[0].code, "invalid_type");
 }
 
 static void a_fence_in_either_token_is_seen(void **state)
 {
-    struct place *place = *state;
-    write_file(place, "auth-profiles.json",
+    struct import_place *place = *state;
+    import_place_write(place, "auth-profiles.json",
                "{\"profiles\":{\"p:a\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"a\","
                "\"refresh\":\"openclaw-oauth-refresh-fence:v1:c:refresh:00\"}}}");
-    read_ok(place, "auth-profiles.json", 1);
+    import_place_read_ok(place, "auth-profiles.json", 1);
     assert_string_equal(place->list.entries[0].code, "fence_marker");
 }
 
 /* One profile of each of two agents, given the members that tell logins apart. */
-static void two_agents(struct place *place, const char *one, const char *two, bool same)
+static void two_agents(struct import_place *place, const char *one, const char *two, bool same)
 {
     const char *const members[] = {one, two};
     const char *const agents[] = {"atlas", "axon"};
@@ -414,9 +354,9 @@ static void two_agents(struct place *place, const char *one, const char *two, bo
         snprintf(name, sizeof(name), "agents/%s/agent/auth-profiles.json", agents[i]);
         snprintf(text, sizeof(text), "{\"profiles\":{\"p:%d\":{\"provider\":\"p\",%s}}}", i,
                  members[i]);
-        write_file(place, name, text);
+        import_place_write(place, name, text);
     }
-    read_ok(place, "", 2);
+    import_place_read_ok(place, "", 2);
     assert_int_equal(place->list.entries[0].verdict, IMPORT_TAKE);
     if ((place->list.entries[1].verdict == IMPORT_CLONE) != same) {
         fail_msg("%s and %s", one, two);
@@ -427,7 +367,7 @@ static void two_agents(struct place *place, const char *one, const char *two, bo
 
 static void two_agents_have_one_login_when_token_or_person_are_the_same(void **state)
 {
-    struct place *place = *state;
+    struct import_place *place = *state;
     static const struct {
         const char *one, *two;
         bool same;
@@ -437,6 +377,10 @@ static void two_agents_have_one_login_when_token_or_person_are_the_same(void **s
         {OAUTH "\"r\",\"email\":\"m@example.test\"",
          OAUTH "\"s\",\"email\":\"m@example.test\"", true},
         {OAUTH "\"r\",\"email\":\"m@example.test\"", OAUTH "\"s\"", false},
+        {OAUTH "\"r\",\"email\":\"m@example.test\",\"accountId\":\"x\"",
+         OAUTH "\"s\",\"accountId\":\"x\"", true},
+        {OAUTH "\"r\",\"accountId\":\"x\"",
+         OAUTH "\"s\",\"email\":\"m@example.test\",\"accountId\":\"x\"", true},
         {OAUTH "\"r\",\"email\":\"m@example.test\",\"accountId\":\"x\"",
          OAUTH "\"s\",\"email\":\"n@example.test\",\"accountId\":\"x\"", false},
         {OAUTH "\"r\",\"accountId\":\"x\"", OAUTH "\"s\",\"accountId\":\"x\"", true},
@@ -452,74 +396,80 @@ static void two_agents_have_one_login_when_token_or_person_are_the_same(void **s
 
 static void a_login_with_a_refresh_token_is_not_one_without(void **state)
 {
-    struct place *place = *state;
-    write_file(place, "agents/atlas/agent/auth-profiles.json",
+    struct import_place *place = *state;
+    import_place_write(place, "agents/atlas/agent/auth-profiles.json",
                "{\"tokens\":{\"access_token\":\"a\"}}");
-    write_file(place, "agents/axon/agent/auth-profiles.json",
+    import_place_write(place, "agents/axon/agent/auth-profiles.json",
                "{\"tokens\":{\"access_token\":\"a\"}}");
-    read_ok(place, "", 2);
+    import_place_read_ok(place, "", 2);
     assert_int_equal(place->list.entries[1].verdict, IMPORT_CLONE); /* the same access token */
 }
 
 static void a_socket_or_a_file_of_agents_is_no_login(void **state)
 {
-    struct place *place = *state;
+    struct import_place *place = *state;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", place->directory);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(read_from(place, "socket"), -ENXIO);
+    assert_int_equal(import_place_read(place, "socket"), -ENXIO);
     assert_non_null(strstr(place->why, "cannot read"));
     close(fd);
     char path[256];
     snprintf(path, sizeof(path), "%s/pipe", place->directory);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(read_from(place, "pipe"), -EINVAL);
-    write_file(place, "agents", "");
-    assert_int_equal(read_from(place, ""), -ENOTDIR);
+    assert_int_equal(import_place_read(place, "pipe"), -EINVAL);
+    assert_non_null(strstr(place->why, "regular file"));
+    import_place_write(place, "agents", "");
+    assert_int_equal(import_place_read(place, ""), -ENOTDIR);
     assert_non_null(strstr(place->why, "/agents"));
+}
+
+static void write_profiles(const struct import_place *place, int count)
+{
+    size_t size = 1 << 20, used = 0;
+    char *text = malloc(size);
+    used += (size_t)snprintf(text, size, "{\"profiles\":{");
+    for (int i = 0; i < count; i++) {
+        used += (size_t)snprintf(text + used, size - used, "%s\"p:%d\":7", i == 0 ? "" : ",", i);
+    }
+    snprintf(text + used, size - used, "}}");
+    import_place_write(place, "x.json", text);
+    free(text);
 }
 
 static void as_many_profiles_and_agents_as_there_is_room_for(void **state)
 {
-    struct place *place = *state;
-    size_t size = 1 << 20, used = 0;
-    char *text = malloc(size);
-    used += (size_t)snprintf(text, size, "{\"profiles\":{");
-    for (int i = 0; i <= 4096; i++) {
-        used += (size_t)snprintf(text + used, size - used, "%s\"p:%d\":7", i == 0 ? "" : ",", i);
-    }
-    snprintf(text + used, size - used, "}}");
-    write_file(place, "x.json", text);
-    free(text);
-    assert_int_equal(read_from(place, "x.json"), -E2BIG);
-    write_file(place, "x.json", "{\"profiles\":{}}");
-    read_ok(place, "x.json", 0);
+    struct import_place *place = *state;
+    write_profiles(place, 4097);
+    assert_int_equal(import_place_read(place, "x.json"), -E2BIG);
+    assert_non_null(strstr(place->why, "more than 4096 profiles"));
+    write_profiles(place, 4096);
+    import_place_read_ok(place, "x.json", 4096);
+    write_profiles(place, 0);
+    import_place_read_ok(place, "x.json", 0);
     for (int i = 0; i <= 1024; i++) {
         char name[64];
+        assert_int_equal(i == 1024 ? import_place_read(place, "") : -ENOENT, -ENOENT);
         snprintf(name, sizeof(name), "agents/a%d/x", i);
-        write_file(place, name, "");
+        import_place_write(place, name, "");
     }
-    assert_int_equal(read_from(place, ""), -E2BIG); /* none is left out without a word */
+    assert_int_equal(import_place_read(place, ""), -E2BIG); /* none is left out without a word */
 }
-
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(openclaw_credentials_of_all_types_are_read),
+        TEST(an_id_that_is_no_name_is_refused),
         TEST(what_cannot_be_taken_is_named),
         TEST(five_copies_of_one_login_become_one),
         TEST(on_a_tie_main_is_kept),
         TEST(two_logins_are_not_taken_for_one),
         TEST(one_torn_agent_file_does_not_hide_the_others),
-        TEST(codex_login_is_read),
-        TEST(codex_files_of_every_kind_are_told_apart),
         TEST(bad_files_are_refused_with_a_place_and_without_a_secret),
         TEST(what_is_not_there_is_said),
         TEST(deep_nesting_and_size_are_bounded),
-        TEST(the_claims_and_the_mail_of_a_codex_login_are_read),
         TEST(members_that_are_null_are_not_there),
         TEST(texts_that_cannot_be_shown_are_left_out),
         TEST(a_fence_in_either_token_is_seen),

@@ -17,8 +17,10 @@
 #include <curl/curl.h>
 
 #include "scripted_server.h"
+#include "support/temp_dir.h"
 #include "token/answer.h"
 #include "token/exchange.h"
+#include "token/import.h"
 #include "token/wipe.h"
 
 #define CANARY_SIZE 120
@@ -133,6 +135,27 @@ static void parsing_an_answer_leaves_no_copy(void **state)
     token_answer_deinit(&answer);
     secret_free(body);
     assert_int_equal(count_copies(&canary), 0);
+}
+
+static void reading_logins_leaves_no_copy(void **state)
+{
+    (void)state;
+    struct canary canary;
+    char directory[TEMP_DIR_MAX], path[TEMP_DIR_MAX + 16], why[512];
+    struct import_list list;
+    canary_make(&canary);
+    struct secret *text = canary_secret(&canary, "{\"tokens\":{\"access_token\":\"", "\"}}");
+    assert_int_equal(temp_dir_make(directory), 0);
+    snprintf(path, sizeof(path), "%s/auth.json", directory);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, secret_data(text), secret_length(text)), secret_length(text));
+    close(fd);
+    secret_free(text);
+    assert_int_equal(import_read(path, &list, why, sizeof(why)), 0);
+    assert_int_equal(count_copies(&canary), 1); /* the entry's own */
+    import_list_deinit(&list);
+    assert_int_equal(count_copies(&canary), 0);
+    temp_dir_remove(directory);
 }
 
 struct ended {
@@ -260,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_search_finds_a_copy),
         cmocka_unit_test(parsing_an_answer_leaves_no_copy),
+        cmocka_unit_test(reading_logins_leaves_no_copy),
         cmocka_unit_test(an_exchange_leaves_no_copy),
         cmocka_unit_test(what_grows_keeps_its_bytes_and_leaves_none_behind),
         cmocka_unit_test(what_there_was_no_memory_for_is_counted),
