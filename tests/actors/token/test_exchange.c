@@ -29,6 +29,7 @@ struct run {
     bool gate_answer;
     bool gate_later; /* the test answers the gate itself */
     uint64_t connect_timeout_ms;
+    enum token_encoding encoding;
     int gates;
     int dones;
     uint64_t id;
@@ -72,7 +73,7 @@ static int run_start(struct run *run, const char *url, uint64_t timeout_ms)
 {
     struct provider_rule rule = {.id = "lab", .client_id = "lab client",
                                  .extra = "{\"resource\":\"https://example.test/v1\"}",
-                                 .headers = "{\"X-Lab\":\"7\"}"};
+                                 .headers = "{\"X-Lab\":\"7\"}", .encoding = run->encoding};
     snprintf(rule.token_url, sizeof(rule.token_url), "%s", url);
     struct secret *refresh = secret_new(TOKEN "+/=", strlen(TOKEN "+/="));
     struct exchange_request request = {.rule = &rule, .refresh = refresh, .arg = run,
@@ -141,6 +142,8 @@ static void an_answer_arrives_whole_and_the_form_is_right(void **state)
     assert_int_equal(run.result.end, EXCHANGE_ANSWERED);
     assert_int_equal(run.result.http_status, 200);
     assert_string_equal(secret_data(run.result.body), "{\"access_token\":\"a\"}");
+    assert_int_equal(secret_length(run.result.body), 20);
+    assert_string_equal(run.result.error, "");
     assert_int_equal(server.connections, 1);
     assert_non_null(strstr(server.seen, "POST /token HTTP/1.1\r\n"));
     assert_non_null(strstr(server.seen, "Content-Type: application/x-www-form-urlencoded\r\n"));
@@ -152,14 +155,34 @@ static void an_answer_arrives_whole_and_the_form_is_right(void **state)
     run_forget(&run);
 }
 
+static void a_rule_of_json_is_sent_as_json(void **state)
+{
+    (void)state;
+    struct server server;
+    struct run run;
+    char url[64];
+    server_start(&server, SCRIPT_ANSWER, "HTTP/1.1 400 No\r\nContent-Length: 1\r\n\r\n{");
+    run_init(&run);
+    run.encoding = ENCODING_JSON;
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/", server.port);
+    assert_int_equal(run_start(&run, url, PATIENCE_MS), 0);
+    run_wait(&run);
+    assert_int_equal(run.result.end, EXCHANGE_ANSWERED);
+    assert_string_equal(secret_data(run.result.body), "{");
+    run_close(&run);
+    server_stop(&server);
+    assert_non_null(strstr(server.seen, "Content-Type: application/json\r\n"));
+    assert_non_null(strstr(server.seen, "\r\n\r\n{\"grant_type\":\"refresh_token\","));
+}
+
 static void the_json_body_is_escaped(void **state)
 {
     (void)state;
     struct provider_rule rule = {.client_id = "a\"b", .encoding = ENCODING_JSON};
-    struct secret *refresh = secret_new("r\\\n", 3);
+    struct secret *refresh = secret_new("r\\\n\x1f ", 5);
     struct secret *body = exchange_body(&rule, refresh);
     assert_string_equal(secret_data(body), "{\"grant_type\":\"refresh_token\",\"refresh_token\":"
-                                           "\"r\\\\\\u000a\",\"client_id\":\"a\\\"b\"}");
+                                           "\"r\\\\\\u000a\\u001f \",\"client_id\":\"a\\\"b\"}");
     secret_free(body);
     secret_free(refresh);
 }
@@ -276,6 +299,7 @@ static void a_truncated_answer_is_unknown(void **state)
     server_stop(&server);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
     assert_string_equal(secret_data(run.result.body), "{\"acc");
+    assert_non_null(strstr(run.result.error, "remaining")); /* what libcurl says of it */
     run_forget(&run);
 }
 
@@ -460,6 +484,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_arrives_whole_and_the_form_is_right),
+        cmocka_unit_test(a_rule_of_json_is_sent_as_json),
         cmocka_unit_test(the_json_body_is_escaped),
         cmocka_unit_test(a_close_before_the_answer_sends_the_token_once),
         cmocka_unit_test(a_redirect_is_an_answer_and_not_followed),

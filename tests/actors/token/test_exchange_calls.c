@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each call that an exchange makes of libcurl fails in turn, and libcurl does what it must not. The
  * end is told once, nothing is sent before the gate is open, and the token goes out once at
- * most. */
+ * most. What was made is unmade at the end of each test. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
-#include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "odd_curl.h"
 #include "scripted_server.h"
 #include "token/exchange.h"
 #include "token/secret.h"
@@ -21,150 +22,17 @@
 #define TOKEN "refresh-canary"
 #define OK_TEXT "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"access_token\":\"a\"}"
 
-typedef int (*prereq)(void *arg, char *remote, char *local, int remote_port, int local_port);
-
-/* libcurl, as it behaves in the test at work. One exchange at a time. */
-static struct {
-    unsigned calls, fail_at; /* of the thread of an exchange, and of its start */
-    bool counting;
-    bool gate_first;         /* the gate is asked before anything else */
-    prereq gate;
-    void *gate_arg;
-    const char *remote;      /* what the gate is told instead */
-    bool twice;              /* the gate is passed twice, as for a second connection */
-    void (*before_gate)(void);
-} curl;
-
-static bool fails(void)
-{
-    return curl.counting && ++curl.calls == curl.fail_at;
-}
-
-CURL *__real_curl_easy_init(void);
-CURLcode __real_curl_easy_setopt(CURL *easy, CURLoption option, ...);
-struct curl_slist *__real_curl_slist_append(struct curl_slist *list, const char *line);
-CURLM *__real_curl_multi_init(void);
-CURLMcode __real_curl_multi_add_handle(CURLM *multi, CURL *easy);
-CURLMcode __real_curl_multi_perform(CURLM *multi, int *running);
-CURLMcode __real_curl_multi_poll(CURLM *multi, struct curl_waitfd *fds, unsigned count, int ms,
-                                 int *ready);
-CURLMsg *__real_curl_multi_info_read(CURLM *multi, int *left);
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*run)(void *), void *arg);
-void *__real_calloc(size_t count, size_t size);
-void *__real_sodium_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_sodium_malloc(size_t size);
-CURL *__wrap_curl_easy_init(void);
-CURLcode __wrap_curl_easy_setopt(CURL *easy, CURLoption option, ...);
-struct curl_slist *__wrap_curl_slist_append(struct curl_slist *list, const char *line);
-CURLM *__wrap_curl_multi_init(void);
-CURLMcode __wrap_curl_multi_add_handle(CURLM *multi, CURL *easy);
-CURLMcode __wrap_curl_multi_perform(CURLM *multi, int *running);
-CURLMcode __wrap_curl_multi_poll(CURLM *multi, struct curl_waitfd *fds, unsigned count, int ms,
-                                 int *ready);
-CURLMsg *__wrap_curl_multi_info_read(CURLM *multi, int *left);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*run)(void *), void *arg);
-
-static int odd_gate(void *arg, char *remote, char *local, int remote_port, int local_port)
-{
-    char text[64];
-    (void)arg;
-    snprintf(text, sizeof(text), "%s", curl.remote != NULL ? curl.remote : remote);
-    if (curl.before_gate != NULL) {
-        curl.before_gate();
-    }
-    int verdict = curl.gate(curl.gate_arg, text, local, remote_port, local_port);
-    return curl.twice ? curl.gate(curl.gate_arg, text, local, remote_port, local_port) : verdict;
-}
-
-CURL *__wrap_curl_easy_init(void)
-{
-    return fails() ? NULL : __real_curl_easy_init();
-}
-
-/* What it is given is a pointer or as wide as one. */
-CURLcode __wrap_curl_easy_setopt(CURL *easy, CURLoption option, ...)
-{
-    va_list arguments;
-    va_start(arguments, option);
-    void *value = va_arg(arguments, void *);
-    va_end(arguments);
-    if (fails()) {
-        return CURLE_OUT_OF_MEMORY;
-    }
-    if (option == CURLOPT_PREREQFUNCTION) {
-        memcpy(&curl.gate, &value, sizeof(value));
-        return __real_curl_easy_setopt(easy, option, odd_gate);
-    }
-    if (option == CURLOPT_PREREQDATA) {
-        curl.gate_arg = value;
-    }
-    return __real_curl_easy_setopt(easy, option, value);
-}
-
-struct curl_slist *__wrap_curl_slist_append(struct curl_slist *list, const char *line)
-{
-    return fails() ? NULL : __real_curl_slist_append(list, line);
-}
-
-CURLM *__wrap_curl_multi_init(void)
-{
-    return fails() ? NULL : __real_curl_multi_init();
-}
-
-CURLMcode __wrap_curl_multi_add_handle(CURLM *multi, CURL *easy)
-{
-    return fails() ? CURLM_OUT_OF_MEMORY : __real_curl_multi_add_handle(multi, easy);
-}
-
-CURLMcode __wrap_curl_multi_perform(CURLM *multi, int *running)
-{
-    if (curl.gate_first) {
-        char far[] = "192.0.2.1", here[] = "127.0.0.1";
-        curl.gate_first = false;
-        curl.gate(curl.gate_arg, far, here, 443, 1);
-    }
-    return fails() ? CURLM_INTERNAL_ERROR : __real_curl_multi_perform(multi, running);
-}
-
-CURLMcode __wrap_curl_multi_poll(CURLM *multi, struct curl_waitfd *fds, unsigned count, int ms,
-                                 int *ready)
-{
-    return fails() ? CURLM_INTERNAL_ERROR : __real_curl_multi_poll(multi, fds, count, ms, ready);
-}
-
-CURLMsg *__wrap_curl_multi_info_read(CURLM *multi, int *left)
-{
-    return fails() ? NULL : __real_curl_multi_info_read(multi, left);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_sodium_malloc(size_t size)
-{
-    return fails() ? NULL : __real_sodium_malloc(size);
-}
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*run)(void *), void *arg)
-{
-    return fails() ? EAGAIN : __real_pthread_create(thread, attributes, run, arg);
-}
-
-/* ---- one exchange --------------------------------------------------------------------------- */
-
 static struct run {
     struct exchange_port *exchange;
     pthread_mutex_t mutex;
     pthread_cond_t moved;
+    struct provider_rule rule;
+    struct secret *refresh;
     struct exchange_request request;
+    uint64_t timeout_ms;
     unsigned gates, dones;
     bool gate_kept_shut, again; /* starts another when it ends */
+    bool takes_signals;
     int again_error;
     struct exchange_result result;
 } run;
@@ -172,10 +40,15 @@ static struct run {
 static void on_gate(void *arg, uint64_t id)
 {
     (void)arg;
+    sigset_t blocked;
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+    for (int i = 1; i < 32; i++) {
+        run.takes_signals |= i != SIGKILL && i != SIGSTOP && !sigismember(&blocked, i);
+    }
     run.gates++;
-    run.exchange->gate(run.exchange, id + 1000, true); /* of nobody */
+    run.exchange->gate(run.exchange, id + 1000, run.gate_kept_shut); /* of nobody */
     run.exchange->gate(run.exchange, id, !run.gate_kept_shut);
-    run.exchange->gate(run.exchange, id, !run.gate_kept_shut); /* once is enough */
+    run.exchange->gate(run.exchange, id, run.gate_kept_shut); /* it has been answered */
 }
 
 static void on_done(void *arg, uint64_t id, struct exchange_result *result)
@@ -196,8 +69,9 @@ static void on_done(void *arg, uint64_t id, struct exchange_result *result)
 static int setup(void **state)
 {
     (void)state;
-    memset(&curl, 0, sizeof(curl));
+    memset(&odd_curl, 0, sizeof(odd_curl));
     memset(&run, 0, sizeof(run));
+    run.timeout_ms = 20000;
     pthread_mutex_init(&run.mutex, NULL);
     pthread_cond_init(&run.moved, NULL);
     return 0;
@@ -207,9 +81,17 @@ static int teardown(void **state)
 {
     (void)state;
     secret_free(run.result.body);
-    run.result.body = NULL;
+    secret_free(run.refresh);
+    run.result.body = run.refresh = NULL;
     pthread_cond_destroy(&run.moved);
     pthread_mutex_destroy(&run.mutex);
+    assert_int_equal(odd_curl.mutexes, 0);
+    assert_int_equal(odd_curl.conditions, 0);
+    assert_int_equal(odd_curl.threads, 0);
+    assert_int_equal(odd_curl.attached, 0);
+    assert_int_equal(odd_curl.installed, 0);
+    assert_false(odd_curl.polled_in_vain);
+    assert_false(run.takes_signals);
     return 0;
 }
 
@@ -222,26 +104,33 @@ static void wait_done(unsigned dones)
     pthread_mutex_unlock(&run.mutex);
 }
 
+/* 0, or the error of its start. */
+static int begin(const char *scheme, int port, const struct exchange_curl_options *options)
+{
+    uint64_t id;
+    run.rule = (struct provider_rule){.id = "lab", .headers = "{\"X-Lab\":\"7\"}"};
+    snprintf(run.rule.token_url, sizeof(run.rule.token_url), "%s://127.0.0.1:%d/token", scheme,
+             port);
+    run.refresh = secret_new(TOKEN, strlen(TOKEN));
+    run.request = (struct exchange_request){.rule = &run.rule, .refresh = run.refresh,
+                                            .timeout_ms = run.timeout_ms,
+                                            .connect_timeout_ms = run.timeout_ms,
+                                            .at_gate = on_gate, .done = on_done};
+    run.exchange = exchange_curl_new(options);
+    assert_non_null(run.exchange);
+    odd_curl.counting = true;
+    return run.exchange->start(run.exchange, &run.request, &id);
+}
+
 /* To its end, or the error of its start. */
 static int exchange(const char *scheme, int port, const struct exchange_curl_options *options)
 {
-    struct provider_rule rule = {.id = "lab", .headers = "{\"X-Lab\":\"7\"}"};
-    struct secret *refresh = secret_new(TOKEN, strlen(TOKEN));
-    uint64_t id;
-    snprintf(rule.token_url, sizeof(rule.token_url), "%s://127.0.0.1:%d/token", scheme, port);
-    run.exchange = exchange_curl_new(options);
-    assert_non_null(run.exchange);
-    run.request = (struct exchange_request){.rule = &rule, .refresh = refresh, .timeout_ms = 20000,
-                                            .connect_timeout_ms = 20000, .at_gate = on_gate,
-                                            .done = on_done};
-    curl.counting = true;
-    int error = run.exchange->start(run.exchange, &run.request, &id);
+    int error = begin(scheme, port, options);
     if (error == 0) {
         wait_done(1);
     }
-    curl.counting = false;
+    odd_curl.counting = false;
     run.exchange->close(run.exchange);
-    secret_free(refresh);
     return error;
 }
 
@@ -253,9 +142,9 @@ static void a_call_that_fails_ends_it_once_and_sends_the_token_once_at_most(void
         struct server server;
         setup(state);
         server_start(&server, SCRIPT_ANSWER, OK_TEXT);
-        curl.fail_at = k;
+        odd_curl.fail_at = k;
         int error = exchange("http", server.port, NULL);
-        hit = curl.calls >= k;
+        hit = odd_curl.calls >= k;
         server_stop(&server);
         int seen = server_count(&server, TOKEN);
         assert_in_range(seen, 0, 1);
@@ -274,6 +163,7 @@ static void a_call_that_fails_ends_it_once_and_sends_the_token_once_at_most(void
     }
     print_message("%u before the gate, %u after it\n", before, after);
     assert_true(before > 25 && after > 0);
+    setup(state);
 }
 
 static void without_a_connection_of_its_own_nothing_is_sent(void **state)
@@ -281,7 +171,7 @@ static void without_a_connection_of_its_own_nothing_is_sent(void **state)
     (void)state;
     struct server server;
     server_start(&server, SCRIPT_ANSWER, OK_TEXT);
-    curl.twice = true;
+    odd_curl.twice = true;
     assert_int_equal(exchange("http", server.port, NULL), 0);
     server_stop(&server);
     assert_int_equal(run.gates, 1); /* it is asked once */
@@ -297,7 +187,7 @@ static void in_the_clear_only_this_machine_is_spoken_to(void **state)
     for (size_t i = 0; i < 4; i++) {
         struct server server;
         setup(state);
-        curl.remote = rows[i].remote;
+        odd_curl.remote = rows[i].remote;
         server_start(&server, SCRIPT_ANSWER, OK_TEXT);
         assert_int_equal(exchange("http", server.port, NULL), 0);
         server_stop(&server);
@@ -313,7 +203,8 @@ static void with_tls_any_peer_is_spoken_to(void **state)
     (void)state;
     struct server server;
     server_start(&server, SCRIPT_ANSWER, "this is no TLS");
-    curl.gate_first = true;
+    odd_curl.gate_first = true;
+    run.timeout_ms = 500;
     assert_int_equal(exchange("https", server.port, NULL), 0);
     server_stop(&server);
     assert_int_equal(run.gates, 1);
@@ -333,34 +224,42 @@ static pthread_t closer;
 static void begin_to_close(void)
 {
     struct timespec moment = {.tv_nsec = 100000000};
-    __real_pthread_create(&closer, NULL, close_it, NULL);
+    closer = odd_curl_thread(close_it);
     nanosleep(&moment, NULL); /* as long as it takes a thread to begin; longer is no harm */
 }
 
 static void a_close_that_has_begun_opens_no_gate_and_starts_nothing(void **state)
 {
     (void)state;
-    struct provider_rule rule = {.id = "lab"};
-    struct secret *refresh = secret_new(TOKEN, strlen(TOKEN));
     struct server server;
-    uint64_t id;
     server_start(&server, SCRIPT_ANSWER, OK_TEXT);
-    snprintf(rule.token_url, sizeof(rule.token_url), "http://127.0.0.1:%d/", server.port);
-    curl.before_gate = begin_to_close;
+    odd_curl.before_gate = begin_to_close;
     run.again = true;
-    run.exchange = exchange_curl_new(NULL);
-    run.request = (struct exchange_request){.rule = &rule, .refresh = refresh, .timeout_ms = 20000,
-                                            .connect_timeout_ms = 20000, .at_gate = on_gate,
-                                            .done = on_done};
-    assert_int_equal(run.exchange->start(run.exchange, &run.request, &id), 0);
+    assert_int_equal(begin("http", server.port, NULL), 0);
     wait_done(1);
-    pthread_join(closer, NULL);
+    odd_curl_join(closer);
     server_stop(&server);
     assert_int_equal(run.gates, 0);
     assert_int_equal(run.again_error, -ESHUTDOWN);
     assert_int_equal(run.result.end, EXCHANGE_NOT_SENT);
     assert_int_equal(server_count(&server, TOKEN), 0);
-    secret_free(refresh);
+}
+
+static void a_close_waits_for_what_was_sent_and_does_not_call_it_unsent(void **state)
+{
+    (void)state;
+    struct server server;
+    struct timespec moment = {.tv_nsec = 1000000};
+    server_start(&server, SCRIPT_SILENT, NULL);
+    assert_int_equal(begin("http", server.port, NULL), 0);
+    while (!odd_curl.gate_is_open) {
+        nanosleep(&moment, NULL);
+    }
+    begin_to_close();
+    server_stop(&server); /* which ends the exchange */
+    odd_curl_join(closer);
+    assert_int_equal(run.dones, 1);
+    assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
 }
 
 static void a_proxy_and_a_certificate_file_are_used_when_named(void **state)
@@ -406,15 +305,157 @@ static void a_rule_with_broken_headers_or_no_token_is_not_sent(void **state)
     secret_free(empty);
 }
 
-static void a_time_to_come_back_in_a_hundred_years_is_the_longest_there_is(void **state)
+static void a_time_to_come_back_is_cut_to_what_can_be_said(void **state)
+{
+    static const struct {
+        curl_off_t told_s; /* negative: of a date in the past */
+        uint32_t said_ms;
+    } rows[] = {{-5, 0}, {0, 0}, {1, 1000}, {4294967, 4294967000}, {4294968, UINT32_MAX},
+                {40000000000, UINT32_MAX}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct server server;
+        setup(state);
+        odd_curl.has_retry_after = true;
+        odd_curl.retry_after_s = rows[i].told_s;
+        server_start(&server, SCRIPT_ANSWER, OK_TEXT);
+        assert_int_equal(exchange("http", server.port, NULL), 0);
+        server_stop(&server);
+        assert_int_equal(run.result.retry_after_ms, rows[i].said_ms);
+        teardown(state);
+    }
+    setup(state);
+}
+
+static void what_was_refused_at_the_gate_stays_so(void **state)
 {
     (void)state;
     struct server server;
-    server_start(&server, SCRIPT_ANSWER,
-                 "HTTP/1.1 429 Slow\r\nRetry-After: 4000000000\r\nContent-Length: 0\r\n\r\n");
+    server_start(&server, SCRIPT_ANSWER, OK_TEXT);
+    run.gate_kept_shut = true;
     assert_int_equal(exchange("http", server.port, NULL), 0);
     server_stop(&server);
-    assert_true(run.result.retry_after_ms == UINT32_MAX || run.result.retry_after_ms == 0);
+    assert_int_equal(run.gates, 1);
+    assert_int_equal(run.result.end, EXCHANGE_NOT_SENT);
+    assert_int_equal(server_count(&server, TOKEN), 0);
+}
+
+static void the_time_limit_is_looked_at_each_second_and_when_it_ends(void **state)
+{
+    static const struct {
+        uint64_t timeout_ms;
+        int at_least_ms, at_most_ms;
+    } rows[] = {{20000, 1000, 1000}, {300, 0, 301}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct server server;
+        setup(state);
+        odd_curl.leaps_in_poll = true;
+        run.timeout_ms = rows[i].timeout_ms;
+        server_start(&server, SCRIPT_SILENT, NULL);
+        assert_int_equal(exchange("http", server.port, NULL), 0);
+        server_stop(&server);
+        assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
+        assert_string_equal(run.result.error, curl_easy_strerror(CURLE_OPERATION_TIMEDOUT));
+        assert_in_range(odd_curl.longest_poll_ms, rows[i].at_least_ms, rows[i].at_most_ms);
+        teardown(state);
+    }
+    setup(state);
+}
+
+static void an_answer_that_is_whole_when_the_time_ends_is_one(void **state)
+{
+    (void)state;
+    struct server server;
+    odd_curl.leaps_at_end = true;
+    server_start(&server, SCRIPT_ANSWER, OK_TEXT);
+    assert_int_equal(exchange("http", server.port, NULL), 0);
+    server_stop(&server);
+    assert_int_equal(run.result.end, EXCHANGE_ANSWERED);
+}
+
+static void what_has_ended_is_cleared_away_by_the_next(void **state)
+{
+    (void)state;
+    struct timespec moment = {.tv_nsec = 1000000};
+    unsigned started = 1;
+    uint64_t id;
+    assert_int_equal(begin("http", 9, NULL), 0);
+    do {
+        wait_done(started);
+        nanosleep(&moment, NULL); /* it has told its end, and ends a moment later */
+        assert_int_equal(run.exchange->start(run.exchange, &run.request, &id), 0);
+        started++;
+    } while ((unsigned)odd_curl.threads == started && started < 1000); /* none was joined */
+    assert_true(started < 1000);
+    run.exchange->close(run.exchange);
+}
+
+static void the_caller_keeps_its_signals(void **state)
+{
+    (void)state;
+    sigset_t before, after;
+    pthread_sigmask(SIG_BLOCK, NULL, &before);
+    assert_int_equal(exchange("http", 9, NULL), 0);
+    pthread_sigmask(SIG_BLOCK, NULL, &after);
+    for (int i = 1; i < 32; i++) {
+        assert_int_equal(sigismember(&after, i), sigismember(&before, i));
+    }
+}
+
+/* What libcurl was told of this option last, as a text or a number. */
+static void assert_told(CURLoption option, long number, const char *text)
+{
+    for (size_t i = odd_curl.option_count; i-- > 0;) {
+        if (odd_curl.options[i].option == option) {
+            if (text != NULL) {
+                assert_string_equal(odd_curl.options[i].text, text);
+            } else {
+                assert_int_equal(odd_curl.options[i].number, number);
+            }
+            return;
+        }
+    }
+    fail_msg("option %d was not set", (int)option);
+}
+
+static void libcurl_is_told_all_that_it_must_not_do_by_itself(void **state)
+{
+    static const struct {
+        CURLoption option;
+        long number;
+        const char *text;
+    } rows[] = {
+        {CURLOPT_POST, 1, NULL},
+        {CURLOPT_POSTFIELDSIZE_LARGE, strlen("grant_type=refresh_token&refresh_token=" TOKEN),
+         NULL},
+        {CURLOPT_USERAGENT, 0, "queenright"},
+        {CURLOPT_CONNECTTIMEOUT_MS, 20000, NULL},
+        {CURLOPT_FRESH_CONNECT, 1, NULL},
+        {CURLOPT_FORBID_REUSE, 1, NULL},
+        {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1, NULL},
+        {CURLOPT_FOLLOWLOCATION, 0, NULL},
+        {CURLOPT_MAXREDIRS, 0, NULL},
+        {CURLOPT_REDIR_PROTOCOLS_STR, 0, "https"},
+        {CURLOPT_UNRESTRICTED_AUTH, 0, NULL},
+        {CURLOPT_NETRC, CURL_NETRC_IGNORED, NULL},
+        {CURLOPT_SSL_VERIFYPEER, 1, NULL},
+        {CURLOPT_SSL_VERIFYHOST, 2, NULL},
+        {CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2, NULL},
+        {CURLOPT_NOSIGNAL, 1, NULL},
+    };
+    static const char *const schemes[] = {"http", "https"};
+    for (size_t k = 0; k < 2; k++) {
+        struct exchange_curl_options options = {.ca_file = k == 0 ? NULL : "/nowhere/ca.pem"};
+        setup(state);
+        assert_int_equal(exchange(schemes[k], 9, &options), 0);
+        for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+            assert_told(rows[i].option, rows[i].number, rows[i].text);
+        }
+        assert_told(CURLOPT_PROTOCOLS_STR, 0, schemes[k]);
+        assert_told(CURLOPT_PROXY, 0, ""); /* which also keeps it from asking the environment */
+        teardown(state);
+    }
+    assert_told(CURLOPT_CAINFO, 0, "/nowhere/ca.pem");
+    setup(state);
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -427,9 +468,16 @@ int main(void)
         TEST(in_the_clear_only_this_machine_is_spoken_to),
         TEST(with_tls_any_peer_is_spoken_to),
         TEST(a_close_that_has_begun_opens_no_gate_and_starts_nothing),
+        TEST(a_close_waits_for_what_was_sent_and_does_not_call_it_unsent),
         TEST(a_proxy_and_a_certificate_file_are_used_when_named),
         TEST(a_rule_with_broken_headers_or_no_token_is_not_sent),
-        TEST(a_time_to_come_back_in_a_hundred_years_is_the_longest_there_is),
+        TEST(a_time_to_come_back_is_cut_to_what_can_be_said),
+        TEST(what_was_refused_at_the_gate_stays_so),
+        TEST(the_time_limit_is_looked_at_each_second_and_when_it_ends),
+        TEST(an_answer_that_is_whole_when_the_time_ends_is_one),
+        TEST(what_has_ended_is_cleared_away_by_the_next),
+        TEST(the_caller_keeps_its_signals),
+        TEST(libcurl_is_told_all_that_it_must_not_do_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
