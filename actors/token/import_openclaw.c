@@ -15,7 +15,7 @@
 #include "token/answer.h"
 #include "token/provider.h"
 
-#define PROFILES_MAX 4096
+#define PROFILES_MAX 1024
 #define FENCE_MARKER "openclaw-oauth-refresh-fence:"
 
 static bool has(const json_t *object, const char *key)
