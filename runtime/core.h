@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "internal.h"
+#include "runtime/transport.h"
 #include "runtime/supervisor.h"
 #include "mailbox.h"
 #include "pool.h"

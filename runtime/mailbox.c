@@ -28,7 +28,7 @@
  * limit in that instant, and exact otherwise. Answers and parts do not count against it: each was
  * promised room when its request was sent or its credit given. */
 #include "fair.h"
-#include "internal.h"
+#include "runtime/transport.h"
 
 #include <assert.h>
 

@@ -135,8 +135,9 @@ class Swarm:
         return answers
 
     def logins(self):
-        return {row["profile"]: row for row in
-                json.loads(self.call("auth", "list", "--json", check=False).stdout)}
+        done = self.call("auth", "list", "--json", check=False)  # not 0 where one needs its user
+        assert done.stdout, f"queenright auth list: exit {done.returncode}\n{done.stderr}"
+        return {row["profile"]: row for row in json.loads(done.stdout)}
 
     def pids(self):
         """Processes of this state, by what they are: keeper, up, and the nodes' names."""

@@ -4,7 +4,7 @@
  * A batch that is taken is turned into messages, as the transport does, and back: the same frame
  * must come out. Handshake records are read as text and number. */
 #include "fuzz.h"
-#include "link_message.h"
+#include "link/message.h"
 #include "runtime/message.h"
 
 #define BODY_MAX 4096

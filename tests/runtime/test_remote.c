@@ -3,7 +3,7 @@
  * list until the test moves them. */
 #include "script.h"
 
-#include "internal.h"
+#include "runtime/transport.h"
 
 struct wire {
     struct transport_port port;

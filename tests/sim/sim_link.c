@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "runtime/transport.h"
 
 #define TO_KEEPER 0
 #define TO_NODE 1

@@ -12,6 +12,8 @@ enum scheduler_kind {
                         * order drawn from the random port; time stands still in between */
 };
 
+enum peer_kind { PEER_NODE, PEER_KEEPER, PEER_CLIENT }; /* what a process is to another */
+
 struct runtime_options {
     const char *name;               /* of this process, as peers will see it: "home", "keeper" */
     const struct clock_port *clock; /* NULL: real */
@@ -35,6 +37,8 @@ int runtime_spawn(struct runtime *runtime, const struct actor_ops *ops, const vo
                   const struct spawn_options *options, struct actor_id *ret_id);
 void runtime_stop_actor(struct runtime *runtime, struct actor_id who);
 struct actor_id runtime_lookup(struct runtime *runtime, const char *name);
+/* The address of an actor in another process, as context_remote. */
+struct actor_id runtime_remote(struct runtime *runtime, const char *peer, const char *name);
 const char *runtime_name(const struct runtime *runtime); /* as given in the options */
 /* A second way to an actor, mostly a remote one: `name` looks up to `id` until runtime_unregister.
  * -EEXIST when the name is taken. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The token proxy and a keeper that is busy, or met anew; and no memory. The linker puts the
  * message_new below in the library's place. */
-#include "internal.h"
+#include "runtime/transport.h"
 #include "keeper_bench.h"
 
 /* ---- a link that ends where it begins ------------------------------------------------------- */

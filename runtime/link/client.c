@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "link_frame.h"
-#include "link_message.h"
-#include "link_socket.h"
+#include "frame.h"
+#include "message.h"
+#include "socket.h"
 #include "runtime/link.h"
 #include "runtime/ports.h"
 

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "link_socket.h"
-#include "link_transport.h"
+#include "socket.h"
+#include "transport.h"
 
 #define NS_PER_MS 1000000u
 #define FRAMES_A_TURN 64

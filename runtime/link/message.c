@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "link_message.h"
+#include "message.h"
 
 #include <string.h>
 

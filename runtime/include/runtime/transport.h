@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the link code and the core say to each other. Nothing outside runtime/ includes this.
+/* What a transport and the core say to each other: for those who carry messages to other processes
+ * (runtime/link/, the simulator), not for actors.
  *
  * The core owns addresses, open requests and their answers; the link code owns sockets and bytes.
  * A peer is another process under a name; it has a number in 1..PEER_MAX for as long as this
@@ -16,7 +17,7 @@
 #pragma once
 
 #include "runtime/introspect.h"
-#include "runtime/link.h"
+#include "runtime/runtime.h"
 
 #define PEER_MAX 4095
 #define PEER_NAME_MAX 64
@@ -79,6 +80,5 @@ void runtime_count_drop(struct runtime *runtime, enum runtime_status reason, uin
                         const char *from, const char *to);
 const struct clock_port *runtime_clock(const struct runtime *runtime);
 const struct random_port *runtime_random(const struct runtime *runtime);
-const char *runtime_name(const struct runtime *runtime);
 void runtime_log(struct runtime *runtime, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "link_frame.h"
+#include "frame.h"
 
 #include <string.h>
 

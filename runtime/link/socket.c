@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "link_socket.h"
+#include "socket.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "link_frame.h"
+#include "frame.h"
 
 #define IPC "ipc://"
 #define FRAMES_EACH_WAY 16 /* libzmq's own queues stay short: ours answer `busy` by name */

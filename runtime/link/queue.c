@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "link_peer.h"
+#include "peer.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "link_message.h"
-#include "link_socket.h"
+#include "message.h"
+#include "socket.h"
 
 #define SETTLED_FACTOR 16u /* answers may queue to this many times the limit */
 #define QUEUE_BYTES_MAX ((size_t)64 << 20)

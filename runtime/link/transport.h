@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The transport actor's state, shared by its files: link.c (what other threads ask for),
- * link_transport.c (the actor and its loop), link_peer.c (peers and what is queued towards them),
- * link_dial.c (links we dial) and link_accept.c (links that come in).
+ * transport.c (the actor and its loop), peer.c (peers and what is queued towards them),
+ * dial.c (links we dial) and accept.c (links that come in).
  *
  * One thread, the actor's, owns all sockets. link_listen and link_dial make theirs in the caller's
  * thread, so that an error is the caller's to see, and hand them over under the lock; ZeroMQ
@@ -10,9 +10,10 @@
 
 #include <pthread.h>
 
-#include "link_peer.h"
+#include "peer.h"
+#include "runtime/link.h"
 
-struct link_connection; /* these two: link_accept.c */
+struct link_connection; /* these two: accept.c */
 struct link_waiting;
 
 struct link_transport {
@@ -53,7 +54,7 @@ struct link_transport {
 size_t link_transport_links(struct transport_port *port, uint64_t *cursor,
                             struct link_info *ret_rows, size_t max);
 
-/* ---- link_peer.c ------------------------------------------------------------------------- */
+/* ---- peer.c ------------------------------------------------------------------------- */
 
 uint64_t link_now(const struct link_transport *transport);
 void link_wake(struct link_transport *transport);
@@ -84,7 +85,7 @@ void link_flush(struct link_transport *transport);
 int link_transport_send(struct transport_port *port, unsigned number, const char *to_name,
                         const char *from_name, struct message *message);
 
-/* ---- link_dial.c ------------------------------------------------------------------------- */
+/* ---- dial.c ------------------------------------------------------------------------- */
 
 /* Makes the sockets and starts to connect. 0 or negative errno. From any thread. */
 int link_dial_open(struct link_transport *transport, const char *endpoint, void **ret_dealer,
@@ -97,7 +98,7 @@ void link_dial_turn(struct link_transport *transport, struct link_peer *peer);
 /* When this link wants the next turn though nothing arrives; UINT64_MAX: never. */
 uint64_t link_dial_due_ns(const struct link_peer *peer);
 
-/* ---- link_accept.c ----------------------------------------------------------------------- */
+/* ---- accept.c ----------------------------------------------------------------------- */
 
 int link_accept_open(struct link_transport *transport, const char *endpoint, void **ret_router,
                      void **ret_monitor);

@@ -16,7 +16,7 @@
  *   to cut it (three refused frames, answers it does not read). What it had sent before is read
  *   first, for up to 100 ms where only the pidfd has spoken.
  * - No timer runs while nothing is due: an idle swarm leaves this thread asleep. */
-#include "link_transport.h"
+#include "transport.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "link_socket.h"
+#include "socket.h"
 
 #define NS_PER_MS ((uint64_t)1000000)
 #define WAIT_MAX_MS 3600000

@@ -14,8 +14,8 @@
 
 #include <zmq.h>
 
-#include "internal.h"
-#include "link_frame.h"
+#include "runtime/transport.h"
+#include "frame.h"
 
 struct link_outgoing { /* one queued message, with its names */
     struct link_outgoing *next;

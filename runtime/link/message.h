@@ -3,7 +3,7 @@
  * absolute inside a process and time left between processes, whose clocks need not agree. */
 #pragma once
 
-#include "link_frame.h"
+#include "frame.h"
 #include "runtime/message.h"
 
 /* Borrows the message's body and both names; NULL or "" is none. */

@@ -12,7 +12,7 @@
 
 #include <zmq.h>
 
-#include "link_frame.h"
+#include "link/frame.h"
 
 extern char **environ;
 

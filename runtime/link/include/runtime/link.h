@@ -12,8 +12,6 @@
 
 #include "runtime/runtime.h"
 
-enum peer_kind { PEER_NODE, PEER_KEEPER, PEER_CLIENT };
-
 struct link_options {
     enum peer_kind kind;   /* what this process is */
     size_t body_max;       /* bytes accepted in one message; 0: 4 MiB */
@@ -28,7 +26,6 @@ int link_listen(struct runtime *runtime, const char *endpoint);
 /* `peer` is the name to expect and to use with context_remote. Returns at once. */
 int link_dial(struct runtime *runtime, const char *peer, const char *endpoint);
 int link_hangup(struct runtime *runtime, const char *peer);
-struct actor_id runtime_remote(struct runtime *runtime, const char *peer, const char *name);
 
 /* ---- a peer without a runtime: what a command line needs ---------------------------------- */
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "frame_vectors.h"
-#include "link_frame.h"
+#include "link/frame.h"
 #include "runtime/message.h"
 
 #define BODY_MAX 4096

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "link_socket.h"
-#include "link_transport.h"
+#include "socket.h"
+#include "transport.h"
 
 size_t link_transport_links(struct transport_port *port, uint64_t *cursor,
                             struct link_info *ret_rows, size_t max)

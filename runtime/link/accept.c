@@ -21,8 +21,8 @@
 #define HASH_FUNCTION(key, size, hash) HASH_FNV(key, size, hash) /* the default's switch warns */
 #include <uthash.h>
 
-#include "link_socket.h"
-#include "link_transport.h"
+#include "socket.h"
+#include "transport.h"
 
 #define HELLO_NS 2000000000u
 #define ASK_FIRST_NS 1000000u /* a suspect; then twice as long each time */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "frame_vectors.h"
 
-#include "link_frame.h"
+#include "link/frame.h"
 #include "runtime/message.h"
 
 /* msgpack of token_get ["lab:me", 60000, "example", false], and of a done [0]. */

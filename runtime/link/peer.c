@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Peers: known, up, down; what goes to them and what they send. The rules are in
- * link_transport.c. */
-#include "link_transport.h"
+ * transport.c. */
+#include "transport.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,8 +10,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "link_message.h"
-#include "link_socket.h"
+#include "message.h"
+#include "socket.h"
 
 #define STRIKES_MAX 3
 #define FRAMES_A_FLUSH 64
