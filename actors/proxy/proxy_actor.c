@@ -26,6 +26,13 @@
 
 /* ---- joining -------------------------------------------------------------------------------- */
 
+static void join_again(struct proxy_state *state, struct context *context)
+{
+    state->joining = false;
+    context_timer_cancel(context, state->join_timer);
+    state->join_timer = context_timer(context, state->retry_ms * 4 * MS_NS, TAG_JOIN);
+}
+
 static void join(struct proxy_state *state, struct context *context)
 {
     struct swarm_join join = {.swarm = proto_text(state->swarm),
@@ -36,13 +43,8 @@ static void join(struct proxy_state *state, struct context *context)
         return;
     state->joining = proxy_request(state, context, actor_pack(swarm_join, &join), TAG_JOIN,
                                    GET_DEADLINE_MS) == 0;
-}
-
-static void join_again(struct proxy_state *state, struct context *context)
-{
-    state->joining = false;
-    context_timer_cancel(context, state->join_timer);
-    state->join_timer = context_timer(context, state->retry_ms * 4 * MS_NS, TAG_JOIN);
+    if (!state->joining)
+        join_again(state, context);
 }
 
 /* ---- leases --------------------------------------------------------------------------------- */
@@ -62,15 +64,6 @@ static struct lease *find_lease(struct proxy_state *state, const char *name)
     snprintf(lease->name, sizeof(lease->name), "%s", name);
     state->leases[state->lease_count++] = lease;
     return lease;
-}
-
-static void answer(struct context *context, const struct lease_waiter *waiter,
-                   struct message *message)
-{
-    if (message != NULL)
-        context_answer(context, waiter->request, message);
-    else
-        context_answer_status(context, waiter->request, STATUS_NO_MEMORY, 0);
 }
 
 static struct message *cooling_refusal(const struct lease *lease, struct context *context)
@@ -93,9 +86,9 @@ static void serve(struct lease *lease, struct context *context)
         struct lease_waiter *waiter = &lease->waiters[i];
 
         if (lease_cools(lease, now))
-            answer(context, waiter, cooling_refusal(lease, context));
+            context_answer(context, waiter->request, cooling_refusal(lease, context));
         else if (lease_satisfies(lease, waiter, now))
-            answer(context, waiter, lease_message(lease));
+            context_answer(context, waiter->request, lease_message(lease));
         else
             lease->waiters[kept++] = *waiter;
     }
@@ -113,7 +106,7 @@ static void finish(struct lease *lease, struct context *context,
         struct lease_waiter *waiter = &lease->waiters[i];
 
         if (waiter->covered)
-            answer(context, waiter, make(lease, arg));
+            context_answer(context, waiter->request, make(lease, arg));
         else
             lease->waiters[kept++] = *waiter;
     }
@@ -221,8 +214,8 @@ static int wait_for_grant(struct proxy_state *state, struct context *context,
     waiter.since_ns = context_now_ns(context);
     waiter.request = context_defer(context);
     if (!lease_wait(lease, &waiter))
-        answer(context, &waiter,
-               actor_refusal("busy", "too many requests wait for this token", "", 500, 0));
+        context_answer(context, waiter.request,
+                       actor_refusal("busy", "too many requests wait for this token", "", 500, 0));
     settle(state, lease, context);
     return 0;
 }
@@ -301,8 +294,7 @@ static int on_token_grant(struct proxy_state *state, struct context *context,
     }
     lease->watching = false;
     lease->used = lease->waiter_count > 0;
-    if (!taken && lease->version != grant->version)
-        lease->version = grant->version; /* seen, though not taken: or it would come at once */
+    lease->version = grant->version; /* seen, though not taken: or it would come at once */
     settle(state, lease, context);
     return 0;
 }
@@ -418,8 +410,7 @@ static int proxy_on_timer(void *state_, struct context *context, uint64_t tag)
     lease = state->leases[tag >> 1];
     lease->timing = false;
     lease->away_ns = 0; /* who asks, now or later, finds out */
-    if (lease->waiter_count > 0)
-        settle(state, lease, context);
+    settle(state, lease, context);
     return 0;
 }
 

@@ -104,7 +104,7 @@ static const struct actor_handler keeper_handlers[] = {
      keeper_on_watch},
     {MSG_token_rejected, FROM_LOCAL, "token_rejected", &token_rejected_schema,
      keeper_on_rejected},
-    {MSG_swarm_join, FROM_LOCAL, "swarm_join", &swarm_join_schema, keeper_on_join},
+    {MSG_swarm_join, FROM_LOCAL | FROM_KEEPER, "swarm_join", &swarm_join_schema, keeper_on_join},
     {ORDER_TYPE, FROM_LOCAL, "order", NULL, keeper_on_order},
     {0, 0, NULL, NULL, NULL},
 };
@@ -157,6 +157,12 @@ static inline uint64_t get(struct bench *bench, const char *profile, bool force)
                    .who = proto_text("atlas"), .force = force);
 }
 
+static inline uint64_t reject(struct bench *bench, const char *sha256)
+{
+    return rig_ask(bench->rig, token_rejected, .profile = proto_text("lab:me"),
+                   .access_sha256 = {sha256, 32});
+}
+
 /* The latest request of this type; the number of those so far. */
 static inline size_t asked(const struct bench *bench, uint32_t type, struct asked *ret_last)
 {
@@ -202,12 +208,19 @@ static inline struct message *refusal(const char *code)
     return actor_refusal(code, "the test says so", "", 0, 0);
 }
 
-static inline struct message *short_grant(const struct bench *bench, uint64_t generation)
+static inline struct message *grant_to_renew(const struct bench *bench, uint64_t generation,
+                                             int64_t renew_ms)
 {
     int64_t now_ms = rig_wall_ms(&bench->rig->clock.port);
     struct token_grant grant = {.profile = proto_text("lab:me"), .access = proto_text("a"),
                                 .generation = generation, .version = generation,
-                                .renew_at_ms = now_ms + 1000, .expires_at_ms = now_ms + 600000};
+                                .renew_at_ms = now_ms + renew_ms,
+                                .expires_at_ms = now_ms + 600000};
 
     return actor_pack(token_grant, &grant);
+}
+
+static inline struct message *short_grant(const struct bench *bench, uint64_t generation)
+{
+    return grant_to_renew(bench, generation, 1000);
 }

@@ -302,6 +302,7 @@ static void a_quota_reaches_all_agents_of_the_node_and_ends_for_all(void **s)
     assert_int_equal(rig_answer(rig, tag)->type, MSG_done);
     tag = get(rig, 0, false);
     assert_code(rig, tag, "cooling");
+    assert_string_equal(rig_answer(rig, tag)->text, "lab:me: the account's quota is used up");
     rig_pass(rig, 5100);
     tag = get(rig, 0, false);
     assert_token(rig, tag, "access-0");

@@ -78,6 +78,7 @@ static void a_push_while_the_keeper_is_away_makes_no_second_time_to_ask_again(vo
     rig_pass(bench->rig, 50);
     assert_int_equal(asked(bench, MSG_token_get, &last), 2);
     reply(bench, MSG_token_watch, grant(6, 60)); /* so it is there after all */
+    assert_int_equal(asked(bench, MSG_token_watch, &last), 2); /* as somebody waits */
     assert_int_equal(asked(bench, MSG_token_get, &last), 3);
     reply(bench, MSG_token_get, NULL);
     rig_pass(bench->rig, 51);
@@ -89,6 +90,45 @@ static void a_push_while_the_keeper_is_away_makes_no_second_time_to_ask_again(vo
     assert_int_equal(asked(bench, MSG_token_get, &last), 5);
     reply(bench, MSG_token_get, grant(7, 70));
     assert_token(bench->rig, forced, "access-7");
+    bench_free(bench);
+}
+
+/* Eight: the room that is made for the first ones. */
+static void all_who_wait_for_a_busy_keeper_are_served_when_it_has_time(void **s)
+{
+    static const uint32_t types[] = {MSG_token_get, MSG_token_rejected};
+
+    (void)s;
+    for (size_t type = 0; type < 2; type++) {
+        struct bench *bench = bench_new((struct proxy_config){.retry_ms = 100});
+        uint64_t tags[8];
+
+        get(bench, "lab:me", false);
+        reply(bench, MSG_token_get, grant(5, 50));
+        for (size_t i = 0; i < 8; i++)
+            tags[i] = types[type] == MSG_token_get
+                          ? get(bench, "lab:me", true)
+                          : reject(bench, "0123456789abcdef0123456789abcdef");
+        for (size_t i = 0; i < 2; i++) { /* the first request is for one, the others for all */
+            reply(bench, types[type], NULL);
+            rig_pass(bench->rig, 101);
+        }
+        reply(bench, types[type], grant(5, 51));
+        for (size_t i = 0; i < 8; i++)
+            assert_token(bench->rig, tags[i], "access-5");
+        bench_free(bench);
+    }
+}
+
+static void who_has_waited_as_long_as_it_is_waited_for_is_told(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){.patience_ms = 1000});
+    uint64_t tag = get(bench, "lab:me", false);
+
+    (void)s;
+    rig_pass(bench->rig, 1000);
+    reply(bench, MSG_token_get, NULL);
+    assert_code(bench->rig, tag, "busy");
     bench_free(bench);
 }
 
@@ -132,6 +172,41 @@ static void without_memory_for_a_refusal_the_runtime_says_so(void **s)
     bench_free(bench);
 }
 
+static void without_memory_for_a_request_it_is_made_a_while_later(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){.retry_ms = 100});
+    struct token_get get = {.profile = proto_text("lab:me")};
+    struct message *message = actor_pack(token_get, &get);
+    struct asked last;
+    uint64_t tag;
+
+    (void)s;
+    scarce_type = MSG_token_get;
+    tag = rig_send(bench->rig, message, 0, 60000);
+    scarce_type = 0;
+    assert_int_equal(asked(bench, MSG_token_get, &last), 0);
+    rig_pass(bench->rig, 101);
+    assert_int_equal(asked(bench, MSG_token_get, &last), 1);
+    reply(bench, MSG_token_get, grant(5, 50));
+    assert_token(bench->rig, tag, "access-5");
+    bench_free(bench);
+}
+
+static void without_memory_to_join_it_is_done_a_while_later(void **s)
+{
+    struct bench *bench;
+    struct asked last;
+
+    (void)s;
+    scarce_type = MSG_swarm_join;
+    bench = bench_new((struct proxy_config){.swarm = "five", .retry_ms = 100});
+    scarce_type = 0;
+    assert_int_equal(asked(bench, MSG_swarm_join, &last), 0);
+    rig_pass(bench->rig, 401);
+    assert_int_equal(asked(bench, MSG_swarm_join, &last), 1);
+    bench_free(bench);
+}
+
 /* The latest watch of this profile. */
 static struct asked watched(const struct bench *bench, const char *profile)
 {
@@ -153,8 +228,10 @@ static void a_keeper_that_is_met_is_told_of_what_is_idle_by_a_watch_that_ends_at
 
     (void)s;
     get(bench, "lab:idle", false);
-    reply(bench, MSG_token_get, grant_of("lab:idle", 3, 30));
-    reply(bench, MSG_token_watch, grant_of("lab:idle", 4, 40)); /* not asked for since */
+    reply(bench, MSG_token_get, grant_of("lab:idle", 1, 30));
+    reply(bench, MSG_token_watch, grant_of("lab:idle", 1, 40)); /* not asked for since */
+    get(bench, "lab:none", false); /* of which there is nothing to tell */
+    reply(bench, MSG_token_get, refusal("unknown_profile"));
     get(bench, "lab:me", false);
     reply(bench, MSG_token_get, grant(5, 50));
     assert_int_equal(asked(bench, MSG_token_watch, &last), 2);
@@ -163,10 +240,67 @@ static void a_keeper_that_is_met_is_told_of_what_is_idle_by_a_watch_that_ends_at
     runtime_link_up(bench->rig->runtime, peer, PEER_KEEPER);
     rig_run(bench->rig);
     assert_int_equal(asked(bench, MSG_token_watch, &last), 4);
-    assert_int_equal(watched(bench, "lab:idle").generation_seen, 4);
+    assert_int_equal(watched(bench, "lab:idle").generation_seen, 1);
     assert_int_equal(watched(bench, "lab:idle").version, 0);
     assert_int_equal(watched(bench, "lab:me").generation_seen, 5);
     assert_int_equal(watched(bench, "lab:me").version, 50);
+    runtime_transport_set(bench->rig->runtime, NULL);
+    bench_free(bench);
+}
+
+/* Where it stands among all that was asked. */
+static size_t place_of_last(const struct bench *bench, uint32_t type)
+{
+    size_t i = bench->keeper.count;
+
+    while (i > 0 && bench->keeper.asked[i - 1].type != type)
+        i--;
+    return i;
+}
+
+static void a_keeper_that_is_met_is_asked_for_those_who_wait_after_it_was_told(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){.peer = "hive"});
+    struct mirror mirror;
+    unsigned peer = link_to_itself(bench, &mirror);
+    struct asked last;
+
+    (void)s;
+    get(bench, "lab:me", false);
+    reply(bench, MSG_token_get, grant(5, 50));
+    get(bench, "lab:me", true);
+    runtime_link_down(bench->rig->runtime, peer);
+    rig_run(bench->rig);
+    runtime_link_up(bench->rig->runtime, peer, PEER_KEEPER);
+    rig_run(bench->rig); /* at once: no time has passed */
+    assert_int_equal(asked(bench, MSG_token_get, &last), 3);
+    assert_int_equal(asked(bench, MSG_token_watch, &last), 2);
+    assert_true(place_of_last(bench, MSG_token_watch) < place_of_last(bench, MSG_token_get));
+    runtime_transport_set(bench->rig->runtime, NULL);
+    bench_free(bench);
+}
+
+static void a_join_refused_again_and_again_is_tried_at_one_pace(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){
+        .peer = "hive", .swarm = "five", .config = "a.json", .retry_ms = 100});
+    struct mirror mirror;
+    unsigned peer = link_to_itself(bench, &mirror);
+    struct asked last;
+
+    (void)s;
+    reply(bench, MSG_swarm_join, refusal("bad_config"));
+    rig_pass(bench->rig, 200);
+    runtime_link_down(bench->rig->runtime, peer);
+    rig_run(bench->rig);
+    runtime_link_up(bench->rig->runtime, peer, PEER_KEEPER);
+    rig_run(bench->rig);
+    assert_int_equal(asked(bench, MSG_swarm_join, &last), 2);
+    reply(bench, MSG_swarm_join, refusal("bad_config"));
+    rig_pass(bench->rig, 300); /* past the time after the first, not after the second */
+    assert_int_equal(asked(bench, MSG_swarm_join, &last), 2);
+    rig_pass(bench->rig, 101);
+    assert_int_equal(asked(bench, MSG_swarm_join, &last), 3);
     runtime_transport_set(bench->rig->runtime, NULL);
     bench_free(bench);
 }
@@ -176,9 +310,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_busy_keeper_is_asked_again_in_a_while),
         cmocka_unit_test(a_push_while_the_keeper_is_away_makes_no_second_time_to_ask_again),
+        cmocka_unit_test(all_who_wait_for_a_busy_keeper_are_served_when_it_has_time),
+        cmocka_unit_test(who_has_waited_as_long_as_it_is_waited_for_is_told),
         cmocka_unit_test(a_keeper_that_was_busy_while_nobody_waited_is_asked_by_the_next),
         cmocka_unit_test(without_memory_for_a_refusal_the_runtime_says_so),
+        cmocka_unit_test(without_memory_for_a_request_it_is_made_a_while_later),
+        cmocka_unit_test(without_memory_to_join_it_is_done_a_while_later),
         cmocka_unit_test(a_keeper_that_is_met_is_told_of_what_is_idle_by_a_watch_that_ends_at_once),
+        cmocka_unit_test(a_keeper_that_is_met_is_asked_for_those_who_wait_after_it_was_told),
+        cmocka_unit_test(a_join_refused_again_and_again_is_tried_at_one_pace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

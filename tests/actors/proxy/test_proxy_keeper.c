@@ -19,8 +19,12 @@ static void an_older_store_is_named_and_told_what_was_seen(void **s)
     get(bench, "lab:me", false);
     reply(bench, MSG_token_watch, grant(4, 40));
     forced = get(bench, "lab:me", true);
+    asked(bench, MSG_token_watch, &last);
+    assert_int_equal(last.version, 40); /* which was seen, though not taken */
     reply(bench, MSG_token_get, grant(3, 30));
     assert_code(bench->rig, forced, "copied_store");
+    assert_string_equal(rig_answer(bench->rig, forced)->text,
+                        "lab:me: the keeper's store is older than what was seen here");
     asked(bench, MSG_token_watch, &last);
     assert_int_equal(last.generation_seen, 5);
     bench_free(bench);
@@ -45,6 +49,8 @@ static void a_refused_watch_is_not_asked_for_until_the_next_use(void **s)
     reply(bench, MSG_token_watch, NULL); /* busy, says the runtime */
     rig_pass(bench->rig, 60000);
     assert_int_equal(asked(bench, MSG_token_watch, &last), watches + 1);
+    get(bench, "lab:me", false);
+    assert_int_equal(asked(bench, MSG_token_get, &last), 1); /* it is not said to end */
     bench_free(bench);
 }
 
@@ -101,6 +107,9 @@ static void what_is_seen_under_one_name_is_seen_under_all(void **s)
     assert_int_equal(asked(bench, MSG_token_get, &last), 3);
     reply(bench, MSG_token_get, grant(6, 60));
     assert_token(bench->rig, tag, "access-6");
+    tag = get(bench, "lab:other", false);
+    reply(bench, MSG_token_get, grant(5, 50)); /* older than what others have seen of it */
+    assert_code(bench->rig, tag, "copied_store");
     bench_free(bench);
 }
 
@@ -126,6 +135,29 @@ static void past_its_renewal_a_token_is_served_and_asked_for_anew_now_and_then(v
     bench_free(bench);
 }
 
+static void the_times_to_ask_anew_have_passed_only_a_moment_after_them(void **s)
+{
+    static const struct {
+        int64_t renew_ms, first_ms; /* after the last request: five seconds are between two */
+    } rows[] = {{5500, 5500}, {1000, 5000}};
+
+    (void)s;
+    for (size_t i = 0; i < 2; i++) {
+        struct bench *bench = bench_new((struct proxy_config){0});
+        struct asked last;
+
+        get(bench, "lab:me", false);
+        reply(bench, MSG_token_get, grant_to_renew(bench, 5, rows[i].renew_ms));
+        rig_pass(bench->rig, rows[i].first_ms);
+        get(bench, "lab:me", false);
+        assert_int_equal(asked(bench, MSG_token_get, &last), 1);
+        rig_pass(bench->rig, 1);
+        get(bench, "lab:me", false);
+        assert_int_equal(asked(bench, MSG_token_get, &last), 2);
+        bench_free(bench);
+    }
+}
+
 static void names_that_are_none_never_reach_the_keeper(void **s)
 {
     struct bench *bench = bench_new((struct proxy_config){0});
@@ -141,6 +173,43 @@ static void names_that_are_none_never_reach_the_keeper(void **s)
             .who = proto_text("a_name_of_forty_six_bytes_and_then_a_letter_o_\xc3\xb6"));
     asked(bench, MSG_token_get, &last);
     assert_string_equal(last.who, "keeper/a_name_of_forty_six_bytes_and_then_a_letter_o_");
+    rig_ask(bench->rig, token_get, .profile = proto_text("lab:two"), .who = proto_text("x"));
+    asked(bench, MSG_token_get, &last);
+    assert_string_equal(last.who, "keeper/x");
+    bench_free(bench);
+}
+
+static void the_longest_life_that_somebody_waits_for_is_asked_for(void **s)
+{
+    static const uint64_t wishes_ms[] = {10, 5000, 90000, 7000};
+    struct bench *bench = bench_new((struct proxy_config){0});
+    struct asked last;
+
+    (void)s;
+    for (size_t i = 0; i < 4; i++)
+        rig_ask(bench->rig, token_get, .profile = proto_text("lab:me"),
+                .min_valid_ms = wishes_ms[i]);
+    asked(bench, MSG_token_get, &last);
+    assert_int_equal(last.min_valid_ms, 10);
+    reply(bench, MSG_token_get, refusal("unavailable")); /* to the first */
+    assert_int_equal(asked(bench, MSG_token_get, &last), 2);
+    assert_int_equal(last.min_valid_ms, 90000);
+    bench_free(bench);
+}
+
+static void more_than_can_wait_for_one_token_are_sent_away(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){0});
+    uint64_t tag = 0;
+
+    (void)s;
+    for (int i = 0; i < LEASE_WAITERS_MAX; i++)
+        tag = get(bench, "lab:me", false);
+    assert_null(rig_answer(bench->rig, tag));
+    tag = get(bench, "lab:me", false);
+    assert_code(bench->rig, tag, "busy");
+    runtime_stop_actor(bench->rig->runtime, bench->rig->asker); /* it has no room for so many */
+    rig_run(bench->rig);
     bench_free(bench);
 }
 
@@ -196,10 +265,8 @@ static void what_is_rejected_by_some_is_still_asked_for_by_others(void **s)
     (void)s;
     get(bench, "lab:me", false);
     reply(bench, MSG_token_get, grant(5, 50));
-    one = rig_ask(bench->rig, token_rejected, .profile = proto_text("lab:me"),
-                  .access_sha256 = {"0123456789abcdef0123456789abcdef", 32});
-    other = rig_ask(bench->rig, token_rejected, .profile = proto_text("lab:me"),
-                    .access_sha256 = {"0123456789abcdef0123456789abcdeX", 32});
+    one = reject(bench, "0123456789abcdef0123456789abcdef");
+    other = reject(bench, "0123456789abcdef0123456789abcdeX");
     assert_int_equal(asked(bench, MSG_token_rejected, &last), 1);
     reply(bench, MSG_token_rejected, refusal("token_refused"));
     assert_code(bench->rig, one, "token_refused");
@@ -208,12 +275,6 @@ static void what_is_rejected_by_some_is_still_asked_for_by_others(void **s)
     reply(bench, MSG_token_rejected, grant(6, 60));
     assert_token(bench->rig, other, "access-6");
     bench_free(bench);
-}
-
-static uint64_t reject(struct bench *bench, const char *sha256)
-{
-    return rig_ask(bench->rig, token_rejected, .profile = proto_text("lab:me"),
-                   .access_sha256 = {sha256, 32});
 }
 
 static void two_rejected_tokens_and_a_forced_request_are_each_asked_for_by_itself(void **s)
@@ -244,6 +305,43 @@ static void two_rejected_tokens_and_a_forced_request_are_each_asked_for_by_itsel
     bench_free(bench);
 }
 
+static void a_rejected_token_that_the_keeper_gives_again_is_served_again(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){0});
+    struct asked last;
+    uint64_t tag;
+
+    (void)s;
+    get(bench, "lab:me", false);
+    reply(bench, MSG_token_get, grant(5, 50));
+    tag = reject(bench, "0123456789abcdef0123456789abcdef");
+    reply(bench, MSG_token_rejected, grant(5, 50));
+    assert_token(bench->rig, tag, "access-5");
+    assert_token(bench->rig, get(bench, "lab:me", false), "access-5");
+    assert_int_equal(asked(bench, MSG_token_get, &last), 1);
+    bench_free(bench);
+}
+
+static void an_answer_to_what_was_asked_before_a_rejection_does_not_end_it(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){0});
+    uint64_t forced, rejected, plain;
+
+    (void)s;
+    get(bench, "lab:me", false);
+    reply(bench, MSG_token_get, grant(5, 50));
+    forced = get(bench, "lab:me", true);
+    rejected = reject(bench, "0123456789abcdef0123456789abcdef");
+    reply(bench, MSG_token_get, grant(5, 51));
+    assert_token(bench->rig, forced, "access-5");
+    plain = get(bench, "lab:me", false);
+    assert_null(rig_answer(bench->rig, plain));
+    reply(bench, MSG_token_rejected, grant(6, 60));
+    assert_token(bench->rig, rejected, "access-6");
+    assert_token(bench->rig, plain, "access-6");
+    bench_free(bench);
+}
+
 static void what_is_seen_of_one_profile_says_nothing_of_another(void **s)
 {
     struct bench *bench = bench_new((struct proxy_config){0});
@@ -262,6 +360,11 @@ static void what_is_seen_of_one_profile_says_nothing_of_another(void **s)
     tag = get(bench, "lab:me", true); /* and it is not forgotten for the other's sake */
     reply(bench, MSG_token_get, grant(4, 70));
     assert_code(bench->rig, tag, "copied_store");
+    get(bench, "lab:two", true); /* nor does it count for the other when it is the later one */
+    reply(bench, MSG_token_get, grant_of("lab:two", 9, 90));
+    tag = get(bench, "lab:me", true);
+    reply(bench, MSG_token_get, grant(6, 61));
+    assert_token(bench->rig, tag, "access-6");
     bench_free(bench);
 }
 
@@ -290,11 +393,16 @@ int main(void)
         cmocka_unit_test(a_refused_join_is_tried_again),
         cmocka_unit_test(what_is_seen_under_one_name_is_seen_under_all),
         cmocka_unit_test(past_its_renewal_a_token_is_served_and_asked_for_anew_now_and_then),
+        cmocka_unit_test(the_times_to_ask_anew_have_passed_only_a_moment_after_them),
         cmocka_unit_test(names_that_are_none_never_reach_the_keeper),
+        cmocka_unit_test(the_longest_life_that_somebody_waits_for_is_asked_for),
+        cmocka_unit_test(more_than_can_wait_for_one_token_are_sent_away),
         cmocka_unit_test(profiles_beyond_those_it_keeps_are_asked_of_the_keeper_itself),
         cmocka_unit_test(who_has_gone_is_forgotten_and_what_stands_is_described),
         cmocka_unit_test(what_is_rejected_by_some_is_still_asked_for_by_others),
         cmocka_unit_test(two_rejected_tokens_and_a_forced_request_are_each_asked_for_by_itself),
+        cmocka_unit_test(a_rejected_token_that_the_keeper_gives_again_is_served_again),
+        cmocka_unit_test(an_answer_to_what_was_asked_before_a_rejection_does_not_end_it),
         cmocka_unit_test(what_is_seen_of_one_profile_says_nothing_of_another),
         cmocka_unit_test(a_token_of_a_profile_whose_id_is_too_long_is_not_handed_on),
     };
