@@ -21,14 +21,7 @@ int64_t token_wall(const struct token_state *state, uint64_t at_ns)
 
 void token_answer(struct token_state *state, uint64_t waiter, struct message *message)
 {
-    struct request_id request = {.n = waiter};
-
-    if (waiter == 0) /* it was a tell: nobody listens */
-        message_free(message);
-    else if (message == NULL)
-        context_answer_status(state->context, request, STATUS_NO_MEMORY, 0);
-    else
-        context_answer(state->context, request, message);
+    context_answer(state->context, (struct request_id){.n = waiter}, message);
 }
 
 /* ---- grants --------------------------------------------------------------------------------- */
@@ -39,14 +32,14 @@ static uint64_t renew_at(const struct profile *profile, uint64_t now_ns)
 {
     uint64_t at = profile->refresh_at_ns + profile->life_ns / 8;
 
-    if (profile->expires_ns == 0 || profile->expires_ns <= now_ns)
+    if (profile->expires_ns <= now_ns) /* 0: never */
         return profile->expires_ns;
     if (at < now_ns)
         at = now_ns + (profile->expires_ns - now_ns) / 2;
     return at < profile->expires_ns ? at : profile->expires_ns;
 }
 
-static const struct cooling *first_cooling(const struct profile *profile, uint64_t now_ns)
+const struct cooling *token_cooling(const struct profile *profile, uint64_t now_ns)
 {
     const struct cooling *found = profile_cooling(profile, now_ns);
 
@@ -61,7 +54,7 @@ static void grant(struct token_state *state, const struct token_action *action)
     const struct profile *profile = action->profile;
     const struct credential *credential = &profile->credential;
     uint64_t now = context_now_ns(state->context);
-    const struct cooling *cooling = first_cooling(profile, now);
+    const struct cooling *cooling = token_cooling(profile, now);
     struct token_grant grant = {
         .profile = proto_text(credential->profile),
         .generation = credential->generation,

@@ -113,7 +113,10 @@ int token_load(struct token_state *state, int notes);
 /* ---- token_actions.c ------------------------------------------------------------------------ */
 
 void token_act(void *state, const struct token_action *action);
+/* Whoever has gone, or only told (0), hears nothing; NULL says that there is no memory. */
 void token_answer(struct token_state *state, uint64_t waiter, struct message *message);
+/* The one to be shown: of the whole account, or else the first of a model; NULL: none. */
+const struct cooling *token_cooling(const struct profile *profile, uint64_t now_ns);
 void token_audit(struct token_state *state, const char *line);
 void token_audit_flush(struct token_state *state);
 int64_t token_wall(const struct token_state *state, uint64_t at_ns); /* boot clock to Unix ms */

@@ -10,7 +10,7 @@ static struct message *describe(struct token_state *state, const struct profile 
 {
     const struct credential *credential = &profile->credential;
     uint64_t now = context_now_ns(state->context), due = policy_due(profile, now), allowed;
-    const struct cooling *cooling = profile_cooling(profile, now);
+    const struct cooling *cooling = token_cooling(profile, now);
     struct token_profile row = {
         .profile = proto_text(credential->profile),
         .provider = proto_text(credential->provider),
@@ -32,9 +32,6 @@ static struct message *describe(struct token_state *state, const struct profile 
                                                      : ""),
         .attempts = profile->intent.attempt};
 
-    for (size_t i = 0; i < profile->cooling_count && cooling == NULL; i++)
-        if (profile->coolings[i].until_ns > now)
-            cooling = &profile->coolings[i];
     if (cooling != NULL) {
         row.cooling_until_ms = token_wall(state, cooling->until_ns);
         row.cooling_model = proto_text(cooling->model);

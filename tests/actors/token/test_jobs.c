@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The TokenActor's jobs and its inbox when a message cannot be made or sent: what it has not told
- * the store fails and is tried again, and what an exchange has said unheard ends with the actor. */
+ * the store fails and is tried again, and what an exchange has said unheard ends with the actor.
+ * And an exchange before and after its actor's end, and what is made of an answer. */
 #include "support/token_rig.h"
 
 #include "store_actor.h"
@@ -108,12 +109,118 @@ static void what_an_exchange_has_said_unheard_ends_with_the_actor(void **s)
     }
 }
 
+/* n is sent once more under its stored rule; one that is not understood any more means none. */
+static void an_answer_found_is_read_without_a_rule_too(void **s)
+{
+    struct rig *rig = rig_new();
+    struct store_port *store = store_memory_new(rig->disk);
+    struct credential credential;
+    struct intent intent = {.generation = 1, .attempt = 1};
+    struct answer answer = {.generation = 1, .attempt = 1, .complete = true, .http_status = 200};
+    static const char text[] = "{\"access_token\":\"a2\",\"refresh_token\":\"r2\"}";
+
+    (void)s;
+    credential_init(&credential);
+    snprintf(credential.profile, sizeof(credential.profile), "lab:me");
+    snprintf(credential.provider, sizeof(credential.provider), "lab");
+    snprintf(credential.mode, sizeof(credential.mode), "oauth");
+    credential.generation = 1;
+    credential.refresh = secret_new("r1", 2);
+    credential.rule = strdup("{");
+    answer.body = secret_new(text, strlen(text));
+    assert_int_equal(store->open(store), STORE_FRESH);
+    assert_int_equal(store->write_record(store, &credential), 0);
+    assert_int_equal(store->reserve(store, &credential, 1), 0);
+    assert_int_equal(store->write_intent(store, &credential, &intent), 0);
+    assert_int_equal(store->write_answer(store, &credential, &answer), 0);
+    store->close(store);
+    credential_deinit(&credential);
+    secret_free(answer.body);
+    rig_boot(rig);
+    assert_token(rig, rig_ask(rig, token_get, .profile = proto_text("lab:me")), "a2");
+    assert_true(rig->alarms > 0);
+    rig_free(rig);
+}
+
+static void an_answer_without_a_refresh_token_keeps_it(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    uint64_t tag = get(rig, true);
+    struct script_call *call = rig_call(rig, 0);
+
+    (void)s;
+    script_reach_gate(call);
+    rig_run(rig);
+    script_end(call, EXCHANGE_ANSWERED, 200, "{\"access_token\":\"a1\",\"expires_in\":60}");
+    rig_run(rig);
+    assert_token(rig, tag, "a1");
+    rig_pass(rig, 50000);
+    get(rig, true);
+    assert_string_equal(rig_call(rig, 1)->refresh, "refresh-0");
+    rig_free(rig);
+}
+
+/* The gate is reached, or the exchange ends, when the actor has been told to stop. */
+static void what_comes_in_after_the_end_was_called_for_is_not_lost(void **s)
+{
+    (void)s;
+    for (int ends = 0; ends < 2; ends++) {
+        struct provider_rule rule;
+        struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+        get(rig, true);
+        struct script_call *call = rig_call(rig, 0);
+        runtime_stop_actor(rig->runtime, rig->token);
+        if (ends)
+            script_end(call, EXCHANGE_NOT_SENT, 0, NULL);
+        else
+            script_reach_gate(call);
+        rig_run(rig);
+        assert_true(ends || (call->gated && !call->open));
+        rig_free(rig);
+    }
+}
+
+/* The actor goes while an exchange is somewhere on its way: nothing is sent that is not known. */
+static void an_exchange_outlives_the_actor_at_each_step(void **s)
+{
+    (void)s;
+    for (int steps = 0; steps < 40; steps++) {
+        struct provider_rule rule;
+        struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+        get(rig, true);
+        struct script_call *call = rig_call(rig, 0);
+        if (steps % 2 != 0) {
+            script_reach_gate(call);
+            for (int i = 0; i < steps / 2; i++)
+                runtime_step(rig->runtime);
+        } else if (steps > 4) {
+            script_end(call, EXCHANGE_NOT_SENT, 0, NULL);
+        }
+        runtime_free(rig->runtime);
+        rig->runtime = NULL;
+        if (!call->at_gate && !call->ended) {
+            script_reach_gate(call); /* nobody is there to open it */
+            assert_true(call->gated && !call->open);
+        }
+        script_close(&rig->script.port);
+        rig_boot(rig);
+        rig_free(rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_that_cannot_be_sent_fail_each_and_are_tried_again),
         cmocka_unit_test(an_answer_without_a_body_is_no_want_of_memory),
         cmocka_unit_test(what_an_exchange_has_said_unheard_ends_with_the_actor),
+        cmocka_unit_test(an_answer_found_is_read_without_a_rule_too),
+        cmocka_unit_test(an_answer_without_a_refresh_token_keeps_it),
+        cmocka_unit_test(what_comes_in_after_the_end_was_called_for_is_not_lost),
+        cmocka_unit_test(an_exchange_outlives_the_actor_at_each_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,8 +176,9 @@ struct answer_row {
     bool part;
     uint32_t type, status;
     char code[64], text[512], outcome[32], state[32], account[64], reason[256];
+    char origin[256], model[128];
     uint64_t generation, version, count, waited;
-    int64_t expires_at_ms, cooling_until_ms;
+    int64_t expires_at_ms, cooling_until_ms, renew_at_ms, refresh_at_ms;
 };
 
 struct asker {
@@ -244,9 +245,12 @@ static inline int asker_on_grant(void *state, struct context *context, const voi
 
     proto_text_copy(grant->access, row->text, sizeof(row->text));
     proto_text_copy(grant->account, row->account, sizeof(row->account));
+    proto_text_copy(grant->origin, row->origin, sizeof(row->origin));
     row->generation = grant->generation;
     row->version = grant->version;
+    proto_text_copy(grant->cooling_model, row->model, sizeof(row->model));
     row->expires_at_ms = grant->expires_at_ms;
+    row->renew_at_ms = grant->renew_at_ms;
     row->cooling_until_ms = grant->cooling_until_ms;
     return 0;
 }
@@ -285,7 +289,9 @@ static inline int asker_on_profile(void *state, struct context *context, const v
     proto_text_copy(profile->profile, row->text, sizeof(row->text));
     proto_text_copy(profile->state, row->state, sizeof(row->state));
     proto_text_copy(profile->reason, row->reason, sizeof(row->reason));
+    proto_text_copy(profile->cooling_model, row->model, sizeof(row->model));
     row->cooling_until_ms = profile->cooling_until_ms;
+    row->refresh_at_ms = profile->refresh_at_ms;
     row->generation = profile->generation;
     row->waited = profile->waited;
     return 0;
