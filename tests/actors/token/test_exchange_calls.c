@@ -272,7 +272,7 @@ static void a_proxy_and_a_certificate_file_are_used_when_named(void **state)
     assert_int_equal(exchange("http", 9, &(struct exchange_curl_options){.proxy = proxy}), 0);
     server_stop(&server);
     assert_int_equal(server_count(&server, "POST http://127.0.0.1:9/token"), 1);
-    secret_free(run.result.body);
+    teardown(state);
     setup(state);
     server_start(&server, SCRIPT_ANSWER, "this is no TLS");
     struct exchange_curl_options options = {.ca_file = "/nowhere/ca.pem"};

@@ -181,13 +181,18 @@ static void on_a_tie_main_is_kept(void **state)
     struct import_place *place = *state;
     const char *text = "{\"profiles\":{\"p:d\":{\"type\":\"oauth\",\"provider\":\"p\","
                        "\"access\":\"a\",\"refresh\":\"r\",\"expires\":5000}}}";
-    import_place_write(place, "agents/atlas/agent/auth-profiles.json", text);
-    import_place_write(place, "agents/main/agent/auth-profiles.json", text);
-    import_place_read_ok(place, "", 2);
-    assert_int_equal(place->list.entries[0].verdict, IMPORT_TAKE);
-    assert_non_null(strstr(place->list.entries[0].source, "/main/"));
-    assert_int_equal(place->list.entries[1].verdict, IMPORT_CLONE);
-    assert_non_null(strstr(place->list.entries[1].why, "is as fresh"));
+    /* In either order that a directory may list them. */
+    import_place_write(place, "one/agents/atlas/agent/auth-profiles.json", text);
+    import_place_write(place, "one/agents/main/agent/auth-profiles.json", text);
+    import_place_write(place, "two/agents/main/agent/auth-profiles.json", text);
+    import_place_write(place, "two/agents/atlas/agent/auth-profiles.json", text);
+    for (int i = 0; i < 2; i++) {
+        import_place_read_ok(place, i == 0 ? "one" : "two", 2);
+        assert_int_equal(place->list.entries[0].verdict, IMPORT_TAKE);
+        assert_non_null(strstr(place->list.entries[0].source, "/main/"));
+        assert_int_equal(place->list.entries[1].verdict, IMPORT_CLONE);
+        assert_non_null(strstr(place->list.entries[1].why, "is as fresh"));
+    }
 }
 
 static void two_logins_are_not_taken_for_one(void **state)
