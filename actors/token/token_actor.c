@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -363,17 +364,7 @@ static int token_on_down(void *state_, struct context *context, struct actor_id 
     (void)reason;
     (void)error;
     asked(state, context);
-    token_leave(state, who, NULL);
-    return turn_end(state);
-}
-
-static int token_on_link(void *state_, struct context *context, const char *peer, bool up)
-{
-    struct token_state *state = state_;
-
-    asked(state, context);
-    if (!up)
-        token_leave(state, (struct actor_id){0}, peer);
+    token_leave(state, who); /* or the link to it is gone */
     return turn_end(state);
 }
 
@@ -421,7 +412,6 @@ static int token_start(void *state_, struct context *context, const void *config
     error = start_store(state);
     if (error == 0)
         error = token_load(state, notes);
-    context_watch_links(context);
     return error != 0 ? error : turn_end(state);
 }
 
@@ -462,20 +452,13 @@ static size_t token_describe(const void *state_, char *ret_text, size_t size)
 void token_boot_id(uint8_t ret_id[16])
 {
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    char text[37] = "";
-    unsigned digit = 0;
+    char text[36];
 
     memset(ret_id, 0, 16);
     if (fd < 0)
         return;
-    if (read(fd, text, sizeof(text) - 1) == 36)
-        for (const char *at = text; *at != '\0' && digit < 32; at++)
-            if (*at != '-') {
-                unsigned value = (unsigned)(*at <= '9' ? *at - '0' : (*at | 32) - 'a' + 10) & 15;
-
-                ret_id[digit / 2] |= (uint8_t)(digit % 2 != 0 ? value : value << 4);
-                digit++;
-            }
+    if (read(fd, text, sizeof(text)) == sizeof(text))
+        sodium_hex2bin(ret_id, 16, text, sizeof(text), "-", NULL, NULL);
     close(fd);
 }
 
@@ -518,6 +501,5 @@ const struct actor_ops token_ops = {
     .on_credit = token_on_credit,
     .on_cancel = token_on_cancel,
     .on_down = token_on_down,
-    .on_link = token_on_link,
     .describe = token_describe,
 };

@@ -139,7 +139,7 @@ void token_inbox_close(struct token_state *state);
 void token_join(struct token_state *state, const struct swarm_join *message);
 void token_import(struct token_state *state, const struct token_import *message);
 void token_rules_done(struct token_state *state, struct store_job *job);
-void token_leave(struct token_state *state, struct actor_id member, const char *peer);
+void token_leave(struct token_state *state, struct actor_id member);
 /* The rule that a stored credential is pinned to. False: none known. */
 bool token_pinned_rule(struct token_state *state, const struct credential *credential,
                        struct provider_rule *ret_rule, char *ret_origin, size_t size);

@@ -136,11 +136,8 @@ static void add_swarm(struct token_state *state, const struct store_job *job)
         refuse(state, job->request, "busy", "too many swarms", "");
         return;
     }
-    if (!actor_id_equal(swarm->member, job->from)) {
-        if (actor_id_is_set(swarm->member))
-            context_demonitor(state->context, swarm->member);
+    if (!actor_id_equal(swarm->member, job->from))
         context_monitor(state->context, job->from);
-    }
     snprintf(swarm->name, sizeof(swarm->name), "%s", job->swarm);
     snprintf(swarm->peer, sizeof(swarm->peer), "%s", job->peer);
     swarm->member = job->from;
@@ -149,13 +146,13 @@ static void add_swarm(struct token_state *state, const struct store_job *job)
     token_answer(state, job->request.n, actor_pack(done, (&(struct done){.count = 1})));
 }
 
-void token_leave(struct token_state *state, struct actor_id member, const char *peer)
+void token_leave(struct token_state *state, struct actor_id member)
 {
     for (size_t i = state->swarm_count; i-- > 0;) {
         struct swarm *swarm = &state->swarms[i];
         char line[512];
 
-        if (peer != NULL ? strcmp(swarm->peer, peer) != 0 : !actor_id_equal(swarm->member, member))
+        if (!actor_id_equal(swarm->member, member))
             continue;
         snprintf(line, sizeof(line), "leave swarm=%s peer=%s", swarm->name, swarm->peer);
         token_audit(state, line);
@@ -269,7 +266,6 @@ void token_import(struct token_state *state, const struct token_import *message)
         refuse(state, request, "internal", "out of memory", "");
         return;
     }
-    credential_init(&job->import->credential);
     wrong = read_import(message, job->import, &job->credential.refresh);
     if (wrong == NULL && !proto_text_copy(message->config, job->text, message->config.size + 1))
         wrong = "the config's path is not usable";

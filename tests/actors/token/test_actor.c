@@ -2,6 +2,8 @@
 /* The TokenActor as others meet it: messages in, messages out, a store and an exchange behind. */
 #include "support/token_rig.h"
 
+#include <unistd.h>
+
 static uint64_t get(struct rig *rig, bool force)
 {
     return rig_ask(rig, token_get, .profile = proto_text("lab:me"), .who = proto_text("atlas"),
@@ -300,29 +302,6 @@ static void an_adoption_while_a_drain_waits_ends_nothing(void **s)
     rig_free(rig);
 }
 
-/* With a deadline of a second the exchange alone is left: no swarm, nobody who waits, no job. */
-static void a_keeper_lingers_while_an_exchange_is_out_whether_its_asker_waits_or_not(void **s)
-{
-    static const uint64_t deadlines_ms[] = {1000, 600000};
-
-    (void)s;
-    for (int i = 0; i < 2; i++) {
-        struct provider_rule rule;
-        struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
-        struct token_get message = {.profile = proto_text("lab:me"), .force = true};
-
-        rig_send(rig, actor_pack(token_get, &message), 0, deadlines_ms[i]);
-        script_reach_gate(rig_call(rig, 0));
-        rig_pass(rig, 200000);
-        assert_int_equal(rig->idles, 0);
-        script_end(rig_call(rig, 0), EXCHANGE_ANSWERED, 200,
-                   "{\"access_token\":\"a1\",\"refresh_token\":\"r1\",\"expires_in\":600}");
-        rig_pass(rig, 61000);
-        assert_int_equal(rig->idles, 1);
-        rig_free(rig);
-    }
-}
-
 static void clones_of_one_login_become_aliases_and_reach_no_provider(void **s)
 {
     struct provider_rule rule;
@@ -426,6 +405,92 @@ static void every_grant_spend_and_save_leaves_a_line_of_audit_without_secrets(vo
     rig_free(rig);
 }
 
+/* A blank would part it in two; a name that is too long is cut. */
+static void a_name_is_one_word_of_the_audit(void **s)
+{
+    static const struct {
+        const char *who, *words;
+    } rows[] = {
+        {"", " to="},
+        {"x", " to=x"},
+        {"at las\tand\x1fnova", " to=at_las_and_nova"},
+        {"a_name_of_forty_seven_letters_is_the_longest_one", /* and this has 48 */
+         " to=a_name_of_forty_seven_letters_is_the_longest_on"},
+    };
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    size_t seen = 0;
+
+    (void)s;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *line = NULL;
+
+        rig_ask(rig, token_get, .profile = proto_text("lab:me"), .who = proto_text(rows[i].who));
+        for (; memory_disk_audit(rig->disk, seen) != NULL; seen++)
+            line = memory_disk_audit(rig->disk, seen);
+        assert_non_null(line);
+        assert_string_equal(strstr(line, " to="), rows[i].words);
+    }
+    rig_ask(rig, token_drain, .why = proto_text("going home"));
+    assert_true(rig_audit_has(rig, "drain why=going_home"));
+    rig_free(rig);
+}
+
+static void keep_nonce(void *nonce, struct stored *stored)
+{
+    assert_true(stored->has_intent);
+    memcpy(nonce, stored->intent.nonce, 16);
+    stored_deinit(stored);
+}
+
+static void each_intent_on_disk_has_a_nonce_of_its_own(void **s)
+{
+    static const uint8_t none[16];
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_NONE);
+    uint8_t nonces[2][16];
+
+    (void)s;
+    crash_at(rig, 1);
+    for (int i = 0; i < 2; i++) {
+        struct store_port *store = store_memory_new(rig->disk);
+
+        assert_true(store->open(store) >= 0);
+        assert_int_equal(store->load(store, nonces[i], keep_nonce, NULL), 0);
+        store->close(store);
+        assert_memory_not_equal(nonces[i], none, 16);
+        rig_boot(rig); /* which sends it again */
+        script_reach_gate(rig_call(rig, 0));
+        rig_run(rig);
+        rig_crash(rig);
+    }
+    assert_memory_not_equal(nonces[0], nonces[1], 16);
+    rig_free(rig);
+}
+
+static void the_boot_id_is_the_kernels(void **s)
+{
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
+    char text[64] = "", shown[40];
+    uint8_t id[16];
+    int next;
+
+    (void)s;
+    assert_non_null(file);
+    assert_non_null(fgets(text, sizeof(text), file));
+    fclose(file);
+    next = dup(0);
+    close(next);
+    token_boot_id(id);
+    assert_int_equal(dup(0), next); /* nothing was left open */
+    close(next);
+    snprintf(shown, sizeof(shown),
+             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", id[0], id[1],
+             id[2], id[3], id[4], id[5], id[6], id[7], id[8], id[9], id[10], id[11], id[12], id[13],
+             id[14], id[15]);
+    assert_memory_equal(shown, text, 36);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -442,11 +507,13 @@ int main(void)
         cmocka_unit_test(a_config_may_change_how_a_token_is_sent_but_not_where_to),
         cmocka_unit_test(a_drain_finishes_what_was_sent_then_calls_for_the_end_by_promise_4),
         cmocka_unit_test(an_adoption_while_a_drain_waits_ends_nothing),
-        cmocka_unit_test(a_keeper_lingers_while_an_exchange_is_out_whether_its_asker_waits_or_not),
         cmocka_unit_test(clones_of_one_login_become_aliases_and_reach_no_provider),
         cmocka_unit_test(bad_imports_are_named),
         cmocka_unit_test(a_copied_store_is_spent_only_after_adoption),
         cmocka_unit_test(every_grant_spend_and_save_leaves_a_line_of_audit_without_secrets),
+        cmocka_unit_test(a_name_is_one_word_of_the_audit),
+        cmocka_unit_test(the_boot_id_is_the_kernels),
+        cmocka_unit_test(each_intent_on_disk_has_a_nonce_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

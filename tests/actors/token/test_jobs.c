@@ -9,6 +9,7 @@
 
 static struct {
     bool jobs;  /* no job goes to the store */
+    bool ways;  /* what goes to the store does not arrive */
     bool wakes; /* no exchange can wake the actor */
 } refused;
 
@@ -22,7 +23,11 @@ struct message *__wrap_message_new(uint32_t type, size_t size);
 int __wrap_context_request(struct context *context, struct actor_id to, struct message *message,
                            const struct request_options *options)
 {
-    if (!refused.jobs || message == NULL || message->type != STORE_JOB_TYPE)
+    bool is_job = message != NULL && message->type == STORE_JOB_TYPE;
+
+    if (is_job && refused.ways)
+        to.n += 1000;
+    if (!is_job || !refused.jobs)
         return __real_context_request(context, to, message, options);
     message_free(message);
     return -ENOMEM;
@@ -42,24 +47,61 @@ static uint64_t get(struct rig *rig, bool force)
 /* The first to fail is the audit of a grant, when its turn ends; the second finds it waiting. */
 static void jobs_that_cannot_be_sent_fail_each_and_are_tried_again(void **s)
 {
+    (void)s;
+    for (int lost = 0; lost < 2; lost++) {
+        struct provider_rule rule;
+        struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+        uint64_t tag;
+
+        rig->script.auto_life_s = 600;
+        refused.jobs = !lost;
+        refused.ways = lost;
+        tag = get(rig, false);
+        assert_token(rig, tag, "access-0");
+        tag = get(rig, true);
+        assert_null(rig_answer(rig, tag));
+        assert_int_equal(rig->script.count, 0);
+        refused.jobs = refused.ways = false;
+        rig_pass(rig, 10000);
+        assert_token(rig, tag, "access-1");
+        assert_int_equal(rig->script.count, 1);
+        /* The batch that failed holds up no other. */
+        assert_true(rig_audit_has(rig, "spend profile=lab:me"));
+        rig_free(rig);
+    }
+}
+
+static void a_job_that_was_never_sent_ends_with_the_actor(void **s)
+{
     struct provider_rule rule;
     struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
-    uint64_t tag;
 
     (void)s;
-    rig->script.auto_life_s = 600;
     refused.jobs = true;
-    tag = get(rig, false);
-    assert_token(rig, tag, "access-0");
-    tag = get(rig, true);
-    assert_null(rig_answer(rig, tag));
-    assert_int_equal(rig->script.count, 0);
+    assert_token(rig, get(rig, false), "access-0"); /* its audit waits for the next turn */
     refused.jobs = false;
-    rig_pass(rig, 10000);
-    assert_token(rig, tag, "access-1");
-    assert_int_equal(rig->script.count, 1);
-    /* The batch that failed holds up no other. */
-    assert_true(rig_audit_has(rig, "spend profile=lab:me"));
+    runtime_stop_actor(rig->runtime, rig->token);
+    rig_run(rig);
+    assert_false(rig_audit_has(rig, "grant profile=lab:me"));
+    rig_free(rig);
+}
+
+static void what_needs_the_store_is_refused_at_once_when_it_cannot_be_sent(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    uint64_t tags[2];
+
+    (void)s;
+    refused.jobs = true;
+    tags[0] = rig_ask(rig, swarm_join, .swarm = proto_text("five"));
+    tags[1] = rig_ask(rig, token_import, .profile = proto_text("x:1"),
+                      .mode = proto_text("api_key"), .access = proto_text("a"));
+    refused.jobs = false;
+    for (int i = 0; i < 2; i++) {
+        assert_code(rig, tags[i], "bad_config");
+        assert_non_null(strstr(rig_answer(rig, tags[i])->text, "Cannot allocate memory"));
+    }
     rig_free(rig);
 }
 
@@ -215,6 +257,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_that_cannot_be_sent_fail_each_and_are_tried_again),
+        cmocka_unit_test(a_job_that_was_never_sent_ends_with_the_actor),
+        cmocka_unit_test(what_needs_the_store_is_refused_at_once_when_it_cannot_be_sent),
         cmocka_unit_test(an_answer_without_a_body_is_no_want_of_memory),
         cmocka_unit_test(what_an_exchange_has_said_unheard_ends_with_the_actor),
         cmocka_unit_test(an_answer_found_is_read_without_a_rule_too),

@@ -3,6 +3,7 @@
  * stored login is pinned to. */
 #include "support/token_rig.h"
 
+#include "runtime/transport.h"
 #include "store_actor.h"
 #include "token_inner.h"
 
@@ -107,6 +108,61 @@ static void what_may_be_missing_of_an_import_may_be_missing(void **s)
     rig_free(rig);
 }
 
+/* {"exp":1900000000} */
+#define ENDS(signature) "e30.eyJleHAiOjE5MDAwMDAwMDB9." signature
+#define ENDS_MS 1900000000000
+
+static void an_import_is_kept_as_it_came(void **s)
+{
+    static const struct {
+        const char *mode, *access, *refresh;
+        bool take_over;
+        int64_t expires_at_ms, refreshed_at_ms;
+        const char *mode_kept, *refresh_kept;
+        int64_t expires_kept_ms, obtained_kept_ms; /* 0: now */
+    } rows[] = {
+        {"oauth", ENDS("1"), "r1", true, 0, 0, "oauth", "r1", ENDS_MS, 0},
+        {"oauth", ENDS("2"), "r2", true, 1, 1, "oauth", "r2", 1, 1},
+        {"oauth", ENDS("3"), "r3", false, 0, 5, "access_only", "", ENDS_MS, 5},
+        {"oauth", "opaque", "", false, 7, 0, "access_only", "", 7, 0},
+        {"api_key", ENDS("4"), "r4", true, 0, 0, "api_key", "", 0, 0},
+        {"api_key", "key", "", false, 9, 9, "api_key", "", 9, 9},
+    };
+
+    (void)s;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct provider_rule rule;
+        struct rig *rig = plain_rig(&rule);
+        int64_t now_ms = rig_wall_ms(&rig->clock.port);
+        struct credential kept;
+        struct store_port *store;
+        uint64_t tag = rig_ask(rig, token_import, .profile = proto_text("x:1"),
+                               .provider = proto_text("lab"), .mode = proto_text(rows[i].mode),
+                               .access = proto_text(rows[i].access),
+                               .refresh = proto_text(rows[i].refresh),
+                               .take_over = rows[i].take_over,
+                               .expires_at_ms = rows[i].expires_at_ms,
+                               .refreshed_at_ms = rows[i].refreshed_at_ms);
+
+        assert_string_equal(rig_answer(rig, tag)->outcome, "stored");
+        rig_crash(rig);
+        store = store_memory_new(rig->disk);
+        assert_true(store->open(store) >= 0);
+        assert_int_equal(store->look(store, "x:1", &kept), 0);
+        store->close(store);
+        assert_string_equal(kept.mode, rows[i].mode_kept);
+        assert_string_equal(secret_data(kept.access), rows[i].access);
+        assert_string_equal(kept.refresh != NULL ? secret_data(kept.refresh) : "",
+                            rows[i].refresh_kept);
+        assert_true(kept.expires_at_ms == rows[i].expires_kept_ms);
+        assert_true(kept.obtained_at_ms ==
+                    (rows[i].obtained_kept_ms != 0 ? rows[i].obtained_kept_ms : now_ms));
+        assert_true(kept.generation == 1);
+        credential_deinit(&kept);
+        rig_free(rig);
+    }
+}
+
 /* {"account":"acct-7"} */
 #define JWT "e30.eyJhY2NvdW50IjoiYWNjdC03In0.sig"
 
@@ -158,6 +214,100 @@ static void swarms_are_told_apart_and_counted(void **s)
     runtime_stop_actor(rig->runtime, rig->asker);
     rig_pass(rig, 200000);
     assert_true(rig->idles > 0); /* all of them have left */
+    rig_free(rig);
+}
+
+static size_t count_audit(const struct rig *rig, const char *words)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; memory_disk_audit(rig->disk, i) != NULL; i++)
+        count += strstr(memory_disk_audit(rig->disk, i), words) != NULL;
+    return count;
+}
+
+/* From now on this one asks; whoever asked before can still be stopped. */
+static struct actor_id another_asker(struct rig *rig)
+{
+    struct actor_id before = rig->asker;
+    struct asker_config config = {rig->rows, &rig->row_count};
+    char name[32];
+    struct spawn_options options = {.name = name}; /* or a monitor finds it over no link */
+
+    snprintf(name, sizeof(name), "asker-%u", (unsigned)rig->tag);
+    assert_int_equal(runtime_spawn(rig->runtime, &asker_ops, &config, &options, &rig->asker), 0);
+    rig_run(rig);
+    return before;
+}
+
+static void join(struct rig *rig, const char *swarm)
+{
+    uint64_t tag = rig_ask(rig, swarm_join, .swarm = proto_text(swarm));
+
+    assert_int_equal(rig_answer(rig, tag)->type, MSG_done);
+}
+
+static void swarms_of_one_name_and_of_two_askers_are_two(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = plain_rig(&rule);
+    struct actor_id first;
+
+    (void)s;
+    join(rig, "five");
+    first = another_asker(rig);
+    join(rig, "five");
+    runtime_stop_actor(rig->runtime, first);
+    rig_pass(rig, 200000);
+    assert_int_equal(count_audit(rig, "leave swarm=five peer="), 1);
+    assert_int_equal(rig->idles, 0);
+    runtime_stop_actor(rig->runtime, rig->asker);
+    rig_pass(rig, 61000);
+    assert_int_equal(count_audit(rig, "leave swarm=five peer="), 2);
+    assert_int_equal(rig->idles, 1);
+    rig_free(rig);
+}
+
+/* A link that ends where it begins: the keeper is asked as by the node "north". */
+struct mirror {
+    struct transport_port port; /* first */
+    struct runtime *runtime;
+};
+
+static int mirror_send(struct transport_port *port, unsigned peer, const char *to_name,
+                       const char *from_name, struct message *message)
+{
+    message->from = message->to = (struct actor_id){0};
+    return runtime_deliver(((struct mirror *)port)->runtime, peer, message, to_name, from_name);
+}
+
+static void a_swarm_of_a_node_is_one_whoever_joins_it_and_leaves_with_the_link(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = plain_rig(&rule);
+    struct mirror mirror = {{.send = mirror_send}, rig->runtime};
+    unsigned peer = runtime_peer(rig->runtime, "north");
+    struct actor_id first;
+
+    (void)s;
+    runtime_transport_set(rig->runtime, &mirror.port);
+    rig->token = runtime_remote(rig->runtime, "north", "token");
+    for (size_t i = 1; i <= 2; i++) {
+        runtime_link_up(rig->runtime, peer, PEER_NODE);
+        join(rig, "five");
+        first = another_asker(rig);
+        join(rig, "five"); /* before the end of the one before is heard of */
+        runtime_stop_actor(rig->runtime, first);
+        rig_pass(rig, 200000);
+        assert_int_equal(rig->idles, i - 1);
+        assert_int_equal(count_audit(rig, "join swarm=five peer=north"), 2 * i);
+        assert_int_equal(count_audit(rig, "leave swarm=five peer=north"), i - 1);
+        runtime_link_down(rig->runtime, peer);
+        rig_pass(rig, 61000);
+        assert_int_equal(rig->idles, i);
+        assert_int_equal(count_audit(rig, "leave swarm=five peer=north"), i);
+    }
+    runtime_transport_set(rig->runtime, NULL);
     rig_free(rig);
 }
 
@@ -231,6 +381,8 @@ static void a_login_is_pinned_to_the_client_too(void **s)
     rig_ask(rig, swarm_join, .swarm = proto_text("five"), .config = proto_text("good.json"));
     assert_non_null(strstr(rig->alarm, "pinned"));
     rig->alarm[0] = '\0';
+    rig_ask(rig, swarm_join, .swarm = proto_text("six"), .config = proto_text("good.json"));
+    assert_string_equal(rig->alarm, ""); /* it was said, and nothing is new */
     rule.token_url[0] = '\0'; /* it would be discovered */
     rig_ask(rig, swarm_join, .swarm = proto_text("six"), .config = proto_text("good.json"));
     assert_non_null(strstr(rig->alarm, "pinned"));
@@ -253,9 +405,34 @@ static void keys_need_no_rule(void **s)
     rig_crash(rig);
     rig_boot(rig);
     snprintf(rule.id, sizeof(rule.id), "nowhere");
+    snprintf(rule.token_url, sizeof(rule.token_url), "https://elsewhere.example.test/token");
     rig_ask(rig, swarm_join, .swarm = proto_text("five"), .config = proto_text("good.json"));
     assert_token(rig, rig_ask(rig, token_get, .profile = proto_text("k:0")), "access-1");
     assert_token(rig, rig_ask(rig, token_get, .profile = proto_text("k:1")), "access-1");
+    assert_string_equal(rig->alarm, "");
+    rig_free(rig);
+}
+
+static void a_stored_rule_that_is_not_understood_is_told(void **s)
+{
+    struct rig *rig = rig_new();
+    struct store_port *store = store_memory_new(rig->disk);
+    struct credential credential;
+
+    (void)s;
+    credential_init(&credential);
+    snprintf(credential.profile, sizeof(credential.profile), "lab:me");
+    snprintf(credential.provider, sizeof(credential.provider), "lab");
+    snprintf(credential.mode, sizeof(credential.mode), "oauth");
+    credential.generation = 1;
+    credential.rule = strdup("{\"tokenUrl\":7}");
+    assert_true(store->open(store) >= 0);
+    assert_int_equal(store->write_record(store, &credential), 0);
+    store->close(store);
+    credential_deinit(&credential);
+    rig_boot(rig);
+    assert_non_null(strstr(rig->alarm, "lab:me: its stored provider rule is not understood: "));
+    assert_true(strlen(rig->alarm) > 52);
     rig_free(rig);
 }
 
@@ -265,12 +442,16 @@ int main(void)
         cmocka_unit_test(what_names_no_profile_is_refused),
         cmocka_unit_test(imports_that_do_not_fit_are_refused),
         cmocka_unit_test(what_may_be_missing_of_an_import_may_be_missing),
+        cmocka_unit_test(an_import_is_kept_as_it_came),
         cmocka_unit_test(the_account_is_read_from_whichever_token_has_it),
         cmocka_unit_test(swarms_are_told_apart_and_counted),
+        cmocka_unit_test(swarms_of_one_name_and_of_two_askers_are_two),
+        cmocka_unit_test(a_swarm_of_a_node_is_one_whoever_joins_it_and_leaves_with_the_link),
         cmocka_unit_test(a_config_is_taken_whole_or_refused),
         cmocka_unit_test(without_a_reader_of_configs_the_built_in_rules_hold),
         cmocka_unit_test(a_login_is_pinned_to_the_client_too),
         cmocka_unit_test(keys_need_no_rule),
+        cmocka_unit_test(a_stored_rule_that_is_not_understood_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

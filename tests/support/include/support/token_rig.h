@@ -108,7 +108,6 @@ static inline void script_gate(struct exchange_port *port, uint64_t id, bool ope
     call->open = open;
 }
 
-
 static inline void script_reach_gate(struct script_call *call)
 {
     call->at_gate = true;
@@ -398,10 +397,20 @@ static inline void rig_log(void *arg, int level, const char *line)
     (void)line;
 }
 
+/* Each step below the one before, so a context kept beyond its turn is rubbish. False: no more. */
+static inline bool rig_step_below(struct rig *rig, unsigned steps)
+{
+    char rubbish[16 << 10];
+
+    memset(rubbish, 0xa5, sizeof(rubbish));
+    __asm__ volatile("" : : "r"(rubbish) : "memory");
+    return runtime_step(rig->runtime) && (steps == 1 || rig_step_below(rig, steps - 1));
+}
+
 static inline void rig_run(struct rig *rig)
 {
     do {
-        while (runtime_step(rig->runtime))
+        while (rig_step_below(rig, 64))
             continue;
     } while (script_step(&rig->script));
 }
