@@ -110,7 +110,7 @@ static int boot_counted(struct place *place)
     struct proxy_config proxy_config = {.actor = "keeper", .swarm = "five",
                                         .config = "good.json"};
     struct spawn_options asker = {.name = "asker"};
-    struct asker_config asker_config = {rig->rows, &rig->row_count};
+    struct asker asker_config = {rig->rows, &rig->row_count};
     int error = runtime_new(&options, &rig->runtime);
 
     if (error != 0) {

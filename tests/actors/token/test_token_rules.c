@@ -230,7 +230,7 @@ static size_t count_audit(const struct rig *rig, const char *words)
 static struct actor_id another_asker(struct rig *rig)
 {
     struct actor_id before = rig->asker;
-    struct asker_config config = {rig->rows, &rig->row_count};
+    struct asker config = {rig->rows, &rig->row_count};
     char name[32];
     struct spawn_options options = {.name = name}; /* or a monitor finds it over no link */
 

@@ -180,7 +180,7 @@ struct answer_row {
     int64_t expires_at_ms, cooling_until_ms, renew_at_ms, refresh_at_ms;
 };
 
-struct asker {
+struct asker { /* and its config */
     struct answer_row *rows;
     size_t *count;
 };
@@ -191,11 +191,6 @@ struct ask_order {
     uint64_t tag, deadline_ns;
     uint32_t credit;
     struct request_id *ret_request;
-};
-
-struct asker_config {
-    struct answer_row *rows;
-    size_t *count;
 };
 
 static inline struct answer_row *asker_row(struct asker *asker, struct context *context)
@@ -308,12 +303,8 @@ static inline int asker_on_status(void *state, struct context *context, uint64_t
 
 static inline int asker_start(void *state_, struct context *context, const void *config)
 {
-    struct asker *asker = state_;
-    const struct asker_config *mine = config;
-
     (void)context;
-    asker->rows = mine->rows;
-    asker->count = mine->count;
+    *(struct asker *)state_ = *(const struct asker *)config;
     return 0;
 }
 
@@ -446,7 +437,7 @@ static inline void rig_boot(struct rig *rig)
                                       .random = &rig->random.port,
                                       .scheduler = SCHEDULER_MANUAL, .log = rig_log};
     struct spawn_options asker = {.name = "asker"};
-    struct asker_config asker_config = {rig->rows, &rig->row_count};
+    struct asker asker_config = {rig->rows, &rig->row_count};
 
     memset(&rig->script, 0, offsetof(struct script, auto_life_s));
     rig->script.port = (struct exchange_port){script_start, script_gate, script_close};
