@@ -141,7 +141,7 @@ static int boot(struct place *place)
 
     rig->rules = &place->rule;
     rig->rule_count = 1;
-    rig->script.port = (struct exchange_port){script_start, script_gate, script_close};
+    script_init(&rig->script);
     rig->script.issued = place->issued;
     rig->config.exchange = &rig->script.port;
     memory_counts(true);

@@ -178,7 +178,7 @@ static void a_node_gets_tokens_over_a_link_and_over_the_keepers_restart(void **s
     snprintf(pair->rule.id, sizeof(pair->rule.id), "lab");
     snprintf(pair->rule.token_url, sizeof(pair->rule.token_url),
              "https://login.example.test/token");
-    pair->script.port = (struct exchange_port){script_start, script_gate, script_close};
+    script_init(&pair->script);
     pair->disk = memory_disk_new();
     start_node(pair); /* before there is a keeper */
     start_keeper(pair);
