@@ -37,7 +37,6 @@ WRAPPED(CURLcode, curl_global_init_mem, long flags, curl_malloc_callback get,
         curl_calloc_callback clear);
 WRAPPED(void, curl_global_cleanup, void);
 WRAPPED(void *, calloc, size_t count, size_t size);
-WRAPPED(void *, sodium_malloc, size_t size);
 WRAPPED(int, clock_gettime, clockid_t clock, struct timespec *ret_time);
 WRAPPED(int, pthread_create, pthread_t *thread, const pthread_attr_t *attributes,
         void *(*work)(void *), void *arg);
@@ -111,7 +110,12 @@ CURLcode __wrap_curl_easy_setopt(CURL *easy, CURLoption option, ...)
 
 struct curl_slist *__wrap_curl_slist_append(struct curl_slist *list, const char *line)
 {
-    return fails() ? NULL : __real_curl_slist_append(list, line);
+    size_t used = strlen(odd_curl.headers);
+    if (fails()) {
+        return NULL;
+    }
+    snprintf(odd_curl.headers + used, sizeof(odd_curl.headers) - used, "%s\n", line);
+    return __real_curl_slist_append(list, line);
 }
 
 CURLM *__wrap_curl_multi_init(void)
@@ -177,9 +181,22 @@ void *__wrap_calloc(size_t count, size_t size)
     return fails() ? NULL : __real_calloc(count, size);
 }
 
-void *__wrap_sodium_malloc(size_t size)
+static void *take_memory(const struct secret_memory *memory, size_t size)
 {
-    return fails() ? NULL : __real_sodium_malloc(size);
+    (void)memory;
+    return fails() ? NULL : secret_memory_sodium()->alloc(secret_memory_sodium(), size);
+}
+
+static void give_memory(const struct secret_memory *memory, void *pointer)
+{
+    (void)memory;
+    secret_memory_sodium()->free(secret_memory_sodium(), pointer);
+}
+
+const struct secret_memory *odd_curl_memory(void)
+{
+    static const struct secret_memory memory = {take_memory, give_memory};
+    return &memory;
 }
 
 CURLcode __wrap_curl_easy_getinfo(CURL *easy, CURLINFO info, ...)
@@ -286,7 +303,10 @@ int __wrap_pthread_cond_destroy(pthread_cond_t *condition)
 
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
 {
-    return or_stop("pthread_cond_wait", __real_pthread_cond_wait(condition, mutex));
+    odd_curl.waiting++;
+    or_stop("pthread_cond_wait", __real_pthread_cond_wait(condition, mutex));
+    odd_curl.waiting--;
+    return 0;
 }
 
 pthread_t odd_curl_thread(void *(*work)(void *))

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "token/secret.h"
+
 #define ODD_OPTIONS_MAX 64
 
 struct odd_option {
@@ -35,15 +37,20 @@ struct odd_curl {
     atomic_bool gate_is_open;
     struct odd_option options[ODD_OPTIONS_MAX];
     size_t option_count;
+    char headers[256];            /* a line each */
     int running, longest_poll_ms; /* once the gate is open */
     bool polled_in_vain;          /* when nothing was running any more */
     int64_t ahead_ns;             /* how far the clock has leapt */
+    atomic_int waiting; /* for a condition */
     /* Made and not unmade yet. */
     atomic_int mutexes, conditions, threads, attached, installed;
 };
 
 /* The functions it replaces have no argument to find it by. */
 extern struct odd_curl odd_curl;
+
+/* For the token, and so for all that an exchange makes of it. */
+const struct secret_memory *odd_curl_memory(void);
 
 /* Of the test's own; not counted, and never failing. */
 pthread_t odd_curl_thread(void *(*work)(void *));
