@@ -188,8 +188,6 @@ static bool take_secret(struct proto_text text, struct secret **ret_secret)
 {
     if (text.size == 0)
         return true;
-    if (text.size >= TOKEN_MAX)
-        return false;
     *ret_secret = secret_new(text.data, text.size);
     return *ret_secret != NULL;
 }
@@ -206,8 +204,7 @@ static bool is_name(const char *name)
 }
 
 /* NULL: fine. */
-static const char *read_import(const struct token_import *message, struct token_import_job *import,
-                               struct secret **ret_refresh)
+static const char *read_import(const struct token_import *message, struct token_import_job *import)
 {
     struct credential *credential = &import->credential;
 
@@ -219,15 +216,14 @@ static const char *read_import(const struct token_import *message, struct token_
         !proto_text_copy(message->account, credential->account, sizeof(credential->account)) ||
         !proto_text_copy(message->source, import->source, sizeof(import->source)))
         return "a field is too long";
-    if (!take_secret(message->access, &credential->access) ||
-        !take_secret(message->refresh, ret_refresh) ||
-        !take_secret(message->id_token, &credential->id_token))
+    if (message->access.size >= TOKEN_MAX || message->refresh.size >= TOKEN_MAX ||
+        message->id_token.size >= TOKEN_MAX)
         return "a token is too long";
     if (strcmp(credential->mode, "oauth") != 0 && strcmp(credential->mode, "api_key") != 0)
         return "the mode is neither oauth nor api_key";
-    if (strcmp(credential->mode, "oauth") == 0 && message->take_over && *ret_refresh == NULL)
+    if (strcmp(credential->mode, "oauth") == 0 && message->take_over && message->refresh.size == 0)
         return "there is no refresh token to take over";
-    if (credential->access == NULL && !(message->take_over && *ret_refresh != NULL))
+    if (message->access.size == 0 && !(message->take_over && message->refresh.size != 0))
         return "there is no access token";
     if (message->expires_at_ms < 0 || message->refreshed_at_ms < 0)
         return "a time is negative";
@@ -266,7 +262,7 @@ void token_import(struct token_state *state, const struct token_import *message)
         refuse(state, request, "internal", "out of memory", "");
         return;
     }
-    wrong = read_import(message, job->import, &job->credential.refresh);
+    wrong = read_import(message, job->import);
     if (wrong == NULL && !proto_text_copy(message->config, job->text, message->config.size + 1))
         wrong = "the config's path is not usable";
     if (wrong != NULL) {
@@ -274,13 +270,20 @@ void token_import(struct token_state *state, const struct token_import *message)
         refuse(state, request, "bad_request", wrong, "look at the file it comes from");
         return;
     }
+    if (!take_secret(message->access, &job->import->credential.access) ||
+        !take_secret(message->refresh, &job->credential.refresh) ||
+        !take_secret(message->id_token, &job->import->credential.id_token)) {
+        store_job_free(job);
+        refuse(state, request, "internal", "out of memory", "");
+        return;
+    }
     job->request = request;
     fill_import(state, message, job->import);
     token_job_send(state, job);
 }
 
-/* The rule of the provider, as the login's own from now on. NULL: fine. */
-static const char *choose_rule(struct token_state *state, struct token_import_job *import)
+/* The rule of the provider, as the login's own from now on. 0, -ENOENT or -ENOMEM. */
+static int choose_rule(struct token_state *state, struct token_import_job *import)
 {
     struct credential *credential = &import->credential;
     const struct store_rule *known = find_rule(state, credential->provider);
@@ -288,7 +291,7 @@ static const char *choose_rule(struct token_state *state, struct token_import_jo
         known != NULL ? &known->rule : provider_builtin(credential->provider);
 
     if (rule == NULL || rule->token_url[0] == '\0')
-        return import->take_over ? "no token endpoint is known for this provider" : NULL;
+        return import->take_over ? -ENOENT : 0;
     if (credential->account[0] == '\0' && rule->account_claim[0] != '\0' &&
         !token_claim(credential->access, rule->account_claim, credential->account,
                      sizeof(credential->account)))
@@ -299,17 +302,22 @@ static const char *choose_rule(struct token_state *state, struct token_import_jo
     import->rule = malloc(sizeof(*import->rule));
     if (import->rule != NULL)
         *import->rule = *rule;
-    return credential->rule == NULL || import->rule == NULL ? "out of memory" : NULL;
+    return credential->rule == NULL || import->rule == NULL ? -ENOMEM : 0;
 }
 
 static void import_ready(struct token_state *state, struct store_job *job)
 {
     struct token_import_job *import = job->import;
     struct token_event event = token_event(state, EVENT_IMPORT);
-    const char *wrong = choose_rule(state, import);
+    int error = choose_rule(state, import);
 
-    if (wrong != NULL) {
-        refuse(state, job->request, "not_configured", wrong,
+    if (error == -ENOMEM) {
+        refuse(state, job->request, "internal", "out of memory", "");
+        return;
+    }
+    if (error < 0) {
+        refuse(state, job->request, "not_configured",
+               "no token endpoint is known for this provider",
                "name a config that has the provider, with its oauth object");
         return;
     }
