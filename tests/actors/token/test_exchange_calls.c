@@ -119,7 +119,7 @@ static int begin(const char *scheme, int port, const struct exchange_curl_option
     run.refresh = secret_new_in(odd_curl_memory(), TOKEN, strlen(TOKEN));
     run.request = (struct exchange_request){.rule = &run.rule, .refresh = run.refresh,
                                             .timeout_ms = run.timeout_ms,
-                                            .connect_timeout_ms = run.timeout_ms,
+                                            .connect_timeout_ms = 20000,
                                             .at_gate = on_gate, .done = on_done};
     run.exchange = exchange_curl_new(options);
     assert_non_null(run.exchange);
