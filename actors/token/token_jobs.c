@@ -93,7 +93,7 @@ static struct store_job *make_job(const struct route *route, const struct token_
     job->profile = profile != NULL ? profile->index : 0;
     job->ticket = action->ticket;
     job->attempt = action->attempt;
-    if (action->credential != NULL && route->whole)
+    if (route->whole)
         error = credential_copy(action->credential, &job->credential);
     else if (action->credential != NULL)
         copy_plain(action->credential, &job->credential);
@@ -151,7 +151,7 @@ static void digest_done(struct token_state *state, struct store_job *job)
     secret_sha256(job->credential.access, sha256);
     event.profile = job->profile;
     event.ticket = job->ticket;
-    event.error = job->error < 0 ? job->error : 0; /* then the answer is parsed anew */
+    event.error = job->error; /* then the answer is parsed anew */
     event.outcome = job->outcome;
     event.text = "";
     event.credential = &job->credential;
@@ -166,8 +166,8 @@ static void event_done(struct token_state *state, struct store_job *job)
 
     event.profile = job->profile;
     event.ticket = job->ticket;
-    event.error = job->error < 0 ? job->error : 0;
-    if (job->kind == JOB_LOOK && job->found) {
+    event.error = job->error;
+    if (job->found) {
         secret_sha256(job->credential.access, sha256);
         event.found = true;
         event.credential = &job->credential;
@@ -429,8 +429,7 @@ void token_parse(struct token_state *state, const struct token_action *action)
     if (answer.no_memory)
         pending.error = -ENOMEM;
     if (pending.outcome != OUTCOME_ROTATED && pending.outcome != OUTCOME_KEPT) {
-        token_answer_deinit(&answer);
-        token_pend(state, pending);
+        token_pend(state, pending); /* and no token was kept of the answer */
         return;
     }
     job = next_credential(state, profile, &answer);

@@ -128,25 +128,31 @@ static void an_answer_without_a_body_is_no_want_of_memory(void **s)
 static void what_an_exchange_has_said_unheard_ends_with_the_actor(void **s)
 {
     (void)s;
-    for (int ends = 0; ends < 2; ends++) {
+    for (int ends = 0; ends < 3; ends++) { /* the last one with an answer that nobody reads */
         struct provider_rule rule;
         struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
         struct script_call *call;
 
         get(rig, true);
         call = rig_call(rig, 0);
+        if (ends == 2) {
+            script_reach_gate(call);
+            rig_run(rig);
+        }
         refused.wakes = true;
-        if (ends)
+        if (ends == 2)
+            script_end(call, EXCHANGE_ANSWERED, 200, "{}");
+        else if (ends == 1)
             script_end(call, EXCHANGE_NOT_SENT, 0, NULL);
         else
             script_reach_gate(call);
         rig_run(rig);
         refused.wakes = false;
-        assert_false(call->gated); /* nobody has looked yet */
+        assert_int_equal(call->gated, ends == 2); /* nobody has looked since */
         runtime_stop_actor(rig->runtime, rig->token);
         rig_run(rig);
-        assert_int_equal(call->gated, !ends);
-        assert_false(call->open);
+        assert_int_equal(call->gated, ends != 1);
+        assert_int_equal(call->open, ends == 2);
         rig_free(rig);
     }
 }
@@ -253,6 +259,79 @@ static void an_exchange_outlives_the_actor_at_each_step(void **s)
     }
 }
 
+static void an_exchange_that_cannot_start_is_told_of_with_its_reason(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+    (void)s;
+    rig->script.fail_start = -EMFILE;
+    get(rig, true);
+    assert_non_null(strstr(rig->alarm, "cannot start: Too many open files"));
+    rig_free(rig);
+}
+
+/* ---- audit ---------------------------------------------------------------------------------- */
+
+static void add_line(struct token_state *state, size_t size)
+{
+    char line[512];
+
+    snprintf(line, sizeof(line), "%0*d", (int)size - 1, 0);
+    token_audit(state, line);
+}
+
+/* Lines of this many bytes in all. */
+static struct token_state *state_with_audit(size_t size)
+{
+    struct token_state *state = calloc(1, sizeof(*state));
+
+    assert_non_null(state);
+    for (; size > 512; size -= 256)
+        add_line(state, 256);
+    add_line(state, size);
+    return state;
+}
+
+static void lines_of_audit_are_taken_up_to_the_last_byte_and_then_counted(void **s)
+{
+    static const struct {
+        size_t size;
+        bool counted;   /* and there is room to say so */
+    } rows[] = {{TOKEN_AUDIT_MAX - 14, true}, {TOKEN_AUDIT_MAX - 13, false}};
+    static const char said[] = "lost lines=1\n";
+
+    (void)s;
+    for (size_t i = 0; i < 2; i++) {
+        struct token_state *state = state_with_audit(rows[i].size);
+        size_t size = rows[i].size + (rows[i].counted ? strlen(said) : 0);
+        const struct store_job *job;
+
+        add_line(state, TOKEN_AUDIT_MAX - rows[i].size); /* the NUL has no room */
+        assert_int_equal(state->audit_lost, 1);
+        refused.jobs = true;
+        token_audit_flush(state);
+        refused.jobs = false;
+        job = state->jobs_failed;
+        assert_non_null(job);
+        assert_int_equal(strlen(job->text), size);
+        assert_int_equal(strcmp(job->text + size - strlen(said), said) == 0, rows[i].counted);
+        assert_int_equal(state->audit_lost, !rows[i].counted);
+        store_job_free(state->jobs_failed);
+        free(state);
+    }
+    struct token_state *state = state_with_audit(TOKEN_AUDIT_MAX - 1);
+
+    assert_int_equal(state->audit_lost, 0);
+    assert_int_equal(state->audit_size, TOKEN_AUDIT_MAX - 1);
+    refused.jobs = true;
+    token_audit_flush(state);
+    refused.jobs = false;
+    assert_null(strstr(state->jobs_failed->text, "lost"));
+    store_job_free(state->jobs_failed);
+    free(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +344,8 @@ int main(void)
         cmocka_unit_test(an_answer_without_a_refresh_token_keeps_it),
         cmocka_unit_test(what_comes_in_after_the_end_was_called_for_is_not_lost),
         cmocka_unit_test(an_exchange_outlives_the_actor_at_each_step),
+        cmocka_unit_test(an_exchange_that_cannot_start_is_told_of_with_its_reason),
+        cmocka_unit_test(lines_of_audit_are_taken_up_to_the_last_byte_and_then_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,6 +51,7 @@ static void each_state_is_shown_with_its_reason(void **s)
     assert_string_equal(line_of(rig, "lab:me")->state, "valid");
     rig_ask(rig, quota_hit, .profile = proto_text("lab:me"), .model = proto_text("m\n1\x7f"),
             .resets_at_ms = rig_wall_ms(&rig->clock.port) + 1000);
+    assert_true(rig_audit_has(rig, "quota profile=lab:me model=m?1? seconds="));
     assert_true(line_of(rig, "lab:me")->cooling_until_ms > 0);
     assert_string_equal(line_of(rig, "lab:me")->model, "m\n1\x7f");
     rig_pass(rig, 1000);
@@ -76,6 +77,7 @@ static void each_state_is_shown_with_its_reason(void **s)
     force(rig);
     struct script_call *call = rig_call(rig, rig->script.count - 1);
     assert_string_equal(line_of(rig, "lab:me")->state, "refreshing");
+    assert_true(rig_audit_has(rig, "state profile=lab:me to=refreshing"));
     script_reach_gate(call);
     rig_run(rig);
     memory_disk_fail(rig->disk, 1, EIO, true);
@@ -96,6 +98,20 @@ static void each_state_is_shown_with_its_reason(void **s)
     rig_run(rig);
     assert_string_equal(line_of(rig, "lab:me")->state, "needs_login");
     assert_string_equal(line_of(rig, "lab:me")->reason, "invalid_grant");
+    assert_true(line_of(rig, "lab:me")->refresh_at_ms == 0);
+    rig_free(rig);
+}
+
+static void the_next_refresh_is_shown_of_what_is_in_use(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    int64_t now_ms = rig_wall_ms(&rig->clock.port);
+
+    (void)s;
+    assert_true(line_of(rig, "lab:me")->refresh_at_ms == 0);
+    rig_ask(rig, token_get, .profile = proto_text("lab:me"));
+    assert_in_range(line_of(rig, "lab:me")->refresh_at_ms - now_ms, 30000, 33000);
     rig_free(rig);
 }
 
@@ -171,6 +187,25 @@ static void a_list_stands_still_without_credit_and_as_many_as_there_is_room_for(
     assert_int_equal(rig_answer(rig, tags[3])->count, 4);
     runtime_stop_actor(rig->runtime, rig->asker); /* and nobody listens to the others */
     rig_run(rig);
+    rig_free(rig);
+}
+
+static void a_list_that_is_not_awaited_any_more_takes_no_other_with_it(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    struct token_status status = {{0}};
+    uint64_t first, second;
+
+    (void)s;
+    add_keys(rig, 2);
+    first = rig_send(rig, actor_pack(token_status, &status), 1, 1000);
+    second = rig_send(rig, actor_pack(token_status, &status), 1, 60000);
+    rig_pass(rig, 1500);
+    assert_int_equal(rig_answer(rig, first)->status, STATUS_EXPIRED);
+    rig_credit(rig, rig->last_request, 5);
+    assert_non_null(rig_answer(rig, second));
+    assert_int_equal(rig_answer(rig, second)->count, 3);
     rig_free(rig);
 }
 
@@ -335,6 +370,54 @@ static void a_record_that_cannot_be_looked_at_is_told_of(void **s)
     }
 }
 
+/* As if another keeper had refreshed. */
+static int newer_look(struct store_port *store, const char *profile,
+                      struct credential *ret_credential)
+{
+    (void)store;
+    credential_init(ret_credential);
+    snprintf(ret_credential->profile, sizeof(ret_credential->profile), "%s", profile);
+    snprintf(ret_credential->provider, sizeof(ret_credential->provider), "lab");
+    snprintf(ret_credential->mode, sizeof(ret_credential->mode), "oauth");
+    ret_credential->generation = 9;
+    ret_credential->access = secret_new("access-9", 8);
+    ret_credential->refresh = secret_new("refresh-9", 9);
+    return 0;
+}
+
+static void a_record_that_is_newer_when_it_is_looked_at_is_taken(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+    (void)s;
+    restart_on(rig, (struct store_port){.look = newer_look});
+    uint64_t tag = force(rig);
+    struct script_call *call = rig_call(rig, 0);
+    script_reach_gate(call);
+    rig_run(rig);
+    script_end(call, EXCHANGE_ANSWERED, 400, "{\"error\":\"invalid_grant\"}");
+    rig_run(rig);
+    assert_token(rig, tag, "access-9");
+    rig_pass(rig, 60000);
+    reject(rig, "access-9"); /* which is the one in use */
+    assert_string_equal(rig_call(rig, 1)->refresh, "refresh-9");
+    rig_free(rig);
+}
+
+static void a_rejected_token_is_known_after_a_restart(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+
+    (void)s;
+    rig_crash(rig);
+    rig_boot(rig);
+    reject(rig, "access-0");
+    assert_int_equal(rig->script.count, 1);
+    rig_free(rig);
+}
+
 static void put_key(struct store_port *store, const char *name)
 {
     struct credential credential;
@@ -407,38 +490,6 @@ static void a_store_that_fails_is_told_of_with_its_reason_or_the_systems(void **
     }
 }
 
-static int64_t renewed_in_ms(const struct rig *rig, uint64_t tag)
-{
-    assert_non_null(rig_answer(rig, tag));
-    return rig_answer(rig, tag)->renew_at_ms - rig_wall_ms(&rig->clock.port);
-}
-
-/* The provider is away: past its time of renewal a token is still handed out, for half of what is
- * left of it, and no more after its end. */
-static void what_is_past_its_renewal_is_renewed_at_half_of_what_is_left(void **s)
-{
-    struct provider_rule rule;
-    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
-
-    (void)s;
-    for (int i = 0; i < 60; i += 5) {
-        rig_ask(rig, token_watch, .profile = proto_text("lab:me"));
-        uint64_t tag = rig_ask(rig, token_get, .profile = proto_text("lab:me"));
-        if (i == 0) /* a little after half of its life */
-            assert_in_range(renewed_in_ms(rig, tag), 37500, 40500);
-        if (i == 45)
-            assert_int_equal(renewed_in_ms(rig, tag), 7500);
-        for (size_t j = 0; j < rig->script.count; j++)
-            if (!rig->script.calls[j].ended)
-                script_end(&rig->script.calls[j], EXCHANGE_NOT_SENT, 0, NULL);
-        rig_pass(rig, 5000);
-    }
-    uint64_t watch = rig_ask(rig, token_watch, .profile = proto_text("lab:me"));
-    assert_int_equal(rig_answer(rig, watch)->renew_at_ms, rig_answer(rig, watch)->expires_at_ms);
-    assert_string_equal(rig_answer(rig, watch)->text, ""); /* it has ended */
-    rig_free(rig);
-}
-
 static void a_tell_and_a_drain_need_nobody_who_listens(void **s)
 {
     struct provider_rule rule;
@@ -465,32 +516,6 @@ static void a_tell_and_a_drain_need_nobody_who_listens(void **s)
     rig_free(rig);
 }
 
-static void more_lines_of_audit_than_there_is_room_for_are_counted(void **s)
-{
-    struct provider_rule rule;
-    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
-    char name[PROFILE_ID_MAX];
-
-    (void)s;
-    snprintf(name, sizeof(name), "lab:%0120d", 0);
-    rig_ask(rig, token_import, .profile = proto_text(name), .provider = proto_text("lab"),
-            .mode = proto_text("oauth"), .access = proto_text("a"), .refresh = proto_text("r"),
-            .take_over = true);
-    for (int i = 0; i < 500; i++) { /* all answered in one turn */
-        char who[STEP_WHO_MAX];
-
-        snprintf(who, sizeof(who), "%046d", i);
-        rig_ask(rig, token_get, .profile = proto_text(name), .force = true,
-                .who = proto_text(who));
-    }
-    rig->row_count = 0;
-    rig->script.auto_life_s = 60;
-    rig_run(rig);
-    assert_int_equal(rig->row_count, 500);
-    assert_true(rig_audit_has(rig, "lost lines=")); /* 64 KiB hold fewer */
-    rig_free(rig);
-}
-
 static void the_id_of_this_boot_is_the_kernels(void **s)
 {
     uint8_t one[16], two[16], none[16] = {0};
@@ -506,17 +531,19 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_state_is_shown_with_its_reason),
+        cmocka_unit_test(the_next_refresh_is_shown_of_what_is_in_use),
         cmocka_unit_test(a_key_never_ends_and_is_never_renewed),
         cmocka_unit_test(one_profile_can_be_asked_for_and_none_that_is_not),
         cmocka_unit_test(a_list_stands_still_without_credit_and_as_many_as_there_is_room_for),
+        cmocka_unit_test(a_list_that_is_not_awaited_any_more_takes_no_other_with_it),
         cmocka_unit_test(a_store_that_does_not_open_or_load_is_named_and_given_back),
         cmocka_unit_test(a_record_that_is_gone_when_it_is_looked_at_changes_nothing),
         cmocka_unit_test(a_record_that_cannot_be_looked_at_is_told_of),
+        cmocka_unit_test(a_record_that_is_newer_when_it_is_looked_at_is_taken),
+        cmocka_unit_test(a_rejected_token_is_known_after_a_restart),
         cmocka_unit_test(a_store_of_more_logins_than_there_is_room_for_serves_all_but_those),
         cmocka_unit_test(a_store_that_fails_is_told_of_with_its_reason_or_the_systems),
-        cmocka_unit_test(what_is_past_its_renewal_is_renewed_at_half_of_what_is_left),
         cmocka_unit_test(a_tell_and_a_drain_need_nobody_who_listens),
-        cmocka_unit_test(more_lines_of_audit_than_there_is_room_for_are_counted),
         cmocka_unit_test(the_id_of_this_boot_is_the_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
