@@ -11,12 +11,19 @@ static struct {
     bool jobs;  /* no job goes to the store */
     bool ways;  /* what goes to the store does not arrive */
     bool wakes; /* no exchange can wake the actor */
+    bool new_job; /* one of this kind cannot be made */
+    enum store_job_kind kind;
+    bool copies; /* of credentials */
 } refused;
 
 int __real_context_request(struct context *context, struct actor_id to, struct message *message,
                            const struct request_options *options);
 int __wrap_context_request(struct context *context, struct actor_id to, struct message *message,
                            const struct request_options *options);
+struct store_job *__real_store_job_new(enum store_job_kind kind);
+struct store_job *__wrap_store_job_new(enum store_job_kind kind);
+int __real_credential_copy(const struct credential *credential, struct credential *ret_copy);
+int __wrap_credential_copy(const struct credential *credential, struct credential *ret_copy);
 struct message *__real_message_new(uint32_t type, size_t size);
 struct message *__wrap_message_new(uint32_t type, size_t size);
 
@@ -31,6 +38,16 @@ int __wrap_context_request(struct context *context, struct actor_id to, struct m
         return __real_context_request(context, to, message, options);
     message_free(message);
     return -ENOMEM;
+}
+
+struct store_job *__wrap_store_job_new(enum store_job_kind kind)
+{
+    return refused.new_job && refused.kind == kind ? NULL : __real_store_job_new(kind);
+}
+
+int __wrap_credential_copy(const struct credential *credential, struct credential *ret_copy)
+{
+    return refused.copies ? -ENOMEM : __real_credential_copy(credential, ret_copy);
 }
 
 struct message *__wrap_message_new(uint32_t type, size_t size)
@@ -102,6 +119,68 @@ static void what_needs_the_store_is_refused_at_once_when_it_cannot_be_sent(void 
         assert_code(rig, tags[i], "bad_config");
         assert_non_null(strstr(rig_answer(rig, tags[i])->text, "Cannot allocate memory"));
     }
+    rig_free(rig);
+}
+
+static void what_there_is_no_memory_to_ask_of_the_store_is_tried_again(void **s)
+{
+    static const enum store_job_kind kinds[] = {JOB_RESERVE, JOB_WRITE_INTENT, JOB_WRITE_ANSWER,
+                                                JOB_DIGEST, JOB_WRITE_RECORD};
+
+    (void)s;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct provider_rule rule;
+        struct rig *rig = rig_with_login(&rule, ROTATION_NONE);
+        uint64_t tag;
+
+        rig->script.auto_life_s = 600;
+        refused.kind = kinds[i];
+        refused.new_job = true;
+        tag = get(rig, true);
+        refused.new_job = false;
+        rig_pass(rig, 120000);
+        assert_non_null(rig_answer(rig, tag));
+        assert_int_equal(rig_answer(rig, tag)->generation, 2);
+        rig_free(rig);
+    }
+}
+
+static void without_memory_for_a_copy_an_import_is_refused_and_an_answer_read_later(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    uint64_t tag;
+
+    (void)s;
+    rig->script.auto_life_s = 600;
+    refused.copies = true;
+    tag = rig_ask(rig, token_import, .profile = proto_text("key:0"),
+                  .provider = proto_text("openai"), .mode = proto_text("api_key"),
+                  .access = proto_text("k"));
+    assert_code(rig, tag, "internal");
+    tag = get(rig, true);
+    assert_null(rig_answer(rig, tag));
+    refused.copies = false;
+    rig_pass(rig, 60000);
+    assert_token(rig, tag, "access-1");
+    rig_free(rig);
+}
+
+static void a_store_that_cannot_be_adopted_for_want_of_memory_says_so(void **s)
+{
+    struct provider_rule rule;
+    struct rig *rig = rig_with_login(&rule, ROTATION_STRICT);
+    uint64_t tag;
+
+    (void)s;
+    rig_crash(rig);
+    memory_disk_mark_copied(rig->disk);
+    rig_boot(rig);
+    refused.kind = JOB_ADOPT;
+    refused.new_job = true;
+    tag = rig_ask(rig, token_adopt, .profile = proto_text(""));
+    refused.new_job = false;
+    assert_code(rig, tag, "internal");
     rig_free(rig);
 }
 
@@ -338,6 +417,9 @@ int main(void)
         cmocka_unit_test(jobs_that_cannot_be_sent_fail_each_and_are_tried_again),
         cmocka_unit_test(a_job_that_was_never_sent_ends_with_the_actor),
         cmocka_unit_test(what_needs_the_store_is_refused_at_once_when_it_cannot_be_sent),
+        cmocka_unit_test(what_there_is_no_memory_to_ask_of_the_store_is_tried_again),
+        cmocka_unit_test(without_memory_for_a_copy_an_import_is_refused_and_an_answer_read_later),
+        cmocka_unit_test(a_store_that_cannot_be_adopted_for_want_of_memory_says_so),
         cmocka_unit_test(an_answer_without_a_body_is_no_want_of_memory),
         cmocka_unit_test(what_an_exchange_has_said_unheard_ends_with_the_actor),
         cmocka_unit_test(an_answer_found_is_read_without_a_rule_too),
