@@ -67,6 +67,8 @@ static int odd_gate(void *arg, char *remote, char *local, int remote_port, int l
 
 CURL *__wrap_curl_easy_init(void)
 {
+    odd_curl.option_count = 0;
+    odd_curl.headers[0] = '\0';
     return fails() ? NULL : __real_curl_easy_init();
 }
 

@@ -35,7 +35,7 @@ struct odd_curl {
     int (*gate)(void *arg, char *remote, char *local, int remote_port, int local_port);
     void *gate_arg;
     atomic_bool gate_is_open;
-    struct odd_option options[ODD_OPTIONS_MAX];
+    struct odd_option options[ODD_OPTIONS_MAX]; /* of the exchange that began last */
     size_t option_count;
     char headers[256];            /* a line each */
     int running, longest_poll_ms; /* once the gate is open */
