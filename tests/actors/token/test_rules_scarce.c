@@ -37,6 +37,18 @@ static struct message *ask(bool import)
                                               .take_over = true}));
 }
 
+/* The login that was taken is renewed by its rule, also after a restart. */
+static void expect_pinned(struct rig *rig, unsigned k)
+{
+    for (size_t i = 0; i < 2; i++) {
+        rig_ask(rig, token_get, .profile = proto_text("x:1"), .force = true);
+        if (rig->script.count != 1)
+            fail_msg("allocation %u: taken without its rule%s", k, i == 0 ? "" : " on disk");
+        rig_crash(rig);
+        rig_boot(rig);
+    }
+}
+
 static void want_of_memory_is_answered(bool import)
 {
     bool hit = true;
@@ -56,6 +68,8 @@ static void want_of_memory_is_answered(bool import)
             strcmp(row->code, "bad_config") != 0) /* no room for its providers */
             fail_msg("allocation %u: %s", k, row->code);
         refused += row->code[0] != '\0';
+        if (import && row->code[0] == '\0')
+            expect_pinned(rig, k);
         row = rig_answer(rig, rig_send(rig, ask(import), 0, 60000));
         if (row == NULL || row->code[0] != '\0')
             fail_msg("allocation %u: with memory %s", k, row != NULL ? row->code : "no answer");
