@@ -7,7 +7,6 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,13 +23,12 @@
 
 static struct run {
     struct exchange_port *exchange;
-    pthread_mutex_t mutex;
-    pthread_cond_t moved;
     struct provider_rule rule;
     struct secret *refresh;
     struct exchange_request request;
     uint64_t timeout_ms;
-    unsigned gates, dones;
+    unsigned gates;
+    atomic_uint dones;
     uint64_t id;
     bool gate_kept_shut, gate_later, again; /* starts another when it ends */
     bool takes_signals;
@@ -64,11 +62,8 @@ static void on_done(void *arg, uint64_t id, struct exchange_result *result)
     if (run.again) {
         run.again_error = run.exchange->start(run.exchange, &run.request, &other);
     }
-    pthread_mutex_lock(&run.mutex);
-    run.dones++;
     run.result = *result;
-    pthread_cond_broadcast(&run.moved);
-    pthread_mutex_unlock(&run.mutex);
+    run.dones++;
 }
 
 static int setup(void **state)
@@ -77,8 +72,6 @@ static int setup(void **state)
     memset(&odd_curl, 0, sizeof(odd_curl));
     memset(&run, 0, sizeof(run));
     run.timeout_ms = 20000;
-    pthread_mutex_init(&run.mutex, NULL);
-    pthread_cond_init(&run.moved, NULL);
     return 0;
 }
 
@@ -88,8 +81,6 @@ static int teardown(void **state)
     secret_free(run.result.body);
     secret_free(run.refresh);
     run.result.body = run.refresh = NULL;
-    pthread_cond_destroy(&run.moved);
-    pthread_mutex_destroy(&run.mutex);
     assert_int_equal(odd_curl.mutexes, 0);
     assert_int_equal(odd_curl.conditions, 0);
     assert_int_equal(odd_curl.threads, 0);
@@ -100,13 +91,18 @@ static int teardown(void **state)
     return 0;
 }
 
+static void wait_a_moment(void)
+{
+    struct timespec moment = {.tv_nsec = 1000000};
+    nanosleep(&moment, NULL);
+}
+
+/* Not for a condition: who waits for one is part of the exchange. */
 static void wait_done(unsigned dones)
 {
-    pthread_mutex_lock(&run.mutex);
     while (run.dones < dones) {
-        pthread_cond_wait(&run.moved, &run.mutex);
+        wait_a_moment();
     }
-    pthread_mutex_unlock(&run.mutex);
 }
 
 /* 0, or the error of its start. */
@@ -225,12 +221,13 @@ static void *close_it(void *arg)
 
 static pthread_t closer;
 
-/* The close has begun, and waits for this exchange, when its connection stands. */
+/* Returns when the close has begun and waits for the exchange. */
 static void begin_to_close(void)
 {
-    struct timespec moment = {.tv_nsec = 100000000};
     closer = odd_curl_thread(close_it);
-    nanosleep(&moment, NULL); /* as long as it takes a thread to begin; longer is no harm */
+    while (odd_curl.waiting == 0) {
+        wait_a_moment();
+    }
 }
 
 static void a_close_that_has_begun_opens_no_gate_and_starts_nothing(void **state)
@@ -254,11 +251,10 @@ static void a_close_waits_for_what_was_sent_and_does_not_call_it_unsent(void **s
 {
     (void)state;
     struct server server;
-    struct timespec moment = {.tv_nsec = 1000000};
     server_start(&server, SCRIPT_SILENT, NULL);
     assert_int_equal(begin("http", server.port, NULL), 0);
     while (!odd_curl.gate_is_open) {
-        nanosleep(&moment, NULL);
+        wait_a_moment();
     }
     begin_to_close();
     server_stop(&server); /* which ends the exchange */
@@ -271,13 +267,12 @@ static void who_waits_at_the_gate_is_woken_by_its_answer_and_by_a_close(void **s
 {
     for (int i = 0; i < 2; i++) {
         struct server server;
-        struct timespec moment = {.tv_nsec = 1000000};
         setup(state);
         run.gate_later = true;
         server_start(&server, SCRIPT_ANSWER, OK_TEXT);
         assert_int_equal(begin("http", server.port, NULL), 0);
         while (odd_curl.waiting == 0) {
-            nanosleep(&moment, NULL);
+            wait_a_moment();
         }
         if (i == 0) {
             run.exchange->gate(run.exchange, run.id, true);
@@ -406,13 +401,12 @@ static void an_answer_that_is_whole_when_the_time_ends_is_one(void **state)
 static void what_has_ended_is_cleared_away_by_the_next(void **state)
 {
     (void)state;
-    struct timespec moment = {.tv_nsec = 1000000};
     unsigned started = 1;
     uint64_t id;
     assert_int_equal(begin("http", 9, NULL), 0);
     do {
         wait_done(started);
-        nanosleep(&moment, NULL); /* it has told its end, and ends a moment later */
+        wait_a_moment(); /* it has told its end, and ends a moment later */
         assert_int_equal(run.exchange->start(run.exchange, &run.request, &id), 0);
         started++;
     } while ((unsigned)odd_curl.threads == started && started < 1000); /* none was joined */
