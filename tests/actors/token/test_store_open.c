@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,22 @@
 #include "faulty_disk.h"
 #include "store_place.h"
 #include "token/credential.h"
+
+/* Memory that is freed with the text of a key file in it. The linker puts this function in the
+ * library's place. */
+static unsigned keys_freed;
+
+void __real_free(void *pointer);
+void __wrap_free(void *pointer);
+
+void __wrap_free(void *pointer)
+{
+    if (pointer != NULL && malloc_usable_size(pointer) >= 8 &&
+        memcmp(pointer, "QRKEY-1\n", 8) == 0) {
+        keys_freed++;
+    }
+    __real_free(pointer);
+}
 
 static void expect_refused(struct store_place *place, int error, const char *says)
 {
@@ -261,11 +278,25 @@ static void what_stands_in_a_directorys_place_is_named(void **state)
     store->close(store);
 }
 
+static void a_key_is_overwritten_before_its_memory_is_freed(void **state)
+{
+    struct store_place *place = *state;
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    assert_int_equal(store_place_open(place), 0); /* now it was read */
+    store_place_close(place);
+    assert_int_equal(keys_freed, 0);
+    char *seen = malloc(64);
+    memcpy(seen, "QRKEY-1\n", 8);
+    free(seen);
+    assert_int_equal(keys_freed, 1);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, store_place_setup, store_place_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_key_is_overwritten_before_its_memory_is_freed),
         TEST(a_key_or_an_identity_that_is_none_is_refused),
         TEST(a_lost_identity_is_an_error_while_records_stand),
         TEST(a_directory_in_a_files_place_is_refused),
