@@ -286,6 +286,18 @@ static void each_successor_is_looked_at_whatever_the_first_was(void **state)
     }
 }
 
+static void a_successor_that_is_the_record_already_is_removed(void **state)
+{
+    struct store_place *place = *state;
+    prepare(place);
+    assert_int_equal(store_save(place, 8), 0);
+    write_ruin(place, NEXT, WHOLE);
+    assert_int_equal(store_count(place, ".next"), 1);
+    store_place_restart(place);
+    assert_int_equal(place->loaded.credential.generation, 8);
+    assert_int_equal(store_count(place, ".next"), 0);
+}
+
 /* Or the keeper of tomorrow would not find what this one has written. */
 static void files_are_named_as_they_always_were(void **state)
 {
@@ -385,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_ruined_record_or_successor_leaves_the_other),
         TEST(a_successor_alone_becomes_the_record),
+        TEST(a_successor_that_is_the_record_already_is_removed),
         TEST(a_ruined_intent_counts_as_sent_and_a_ruined_answer_as_none),
         TEST(of_two_answers_the_whole_one_counts_then_the_later),
         TEST(files_are_named_as_they_always_were),
