@@ -20,8 +20,10 @@
 #define CONNECT_NS 2000000000ull
 #define DRAIN_NS 60000000000ull
 #define READY_MS 10000
-#define ATTEMPTS 50
-#define PATIENCE 5
+#define PATIENCE 5                 /* times that one who listens may fail to answer */
+#define PATIENCE_NS 30000000000ull /* with one that holds the store, and does not listen yet */
+#define PAUSE_MS 20u
+#define PAUSE_DOUBLINGS 5u
 
 static bool same_version(struct link_client *client)
 {
@@ -113,14 +115,24 @@ static int spawn(const struct paths *paths, char *ret_line, size_t size)
     return rc < 0 ? rc : process_wait_ready(ready_fd, READY_MS, ret_line, size);
 }
 
+/* Whoever met a keeper that is starting waits longer each time: a hundred programs that start one
+ * at the same time would otherwise take from the one that can, and be told that it does not. */
+static void pause_before(unsigned attempt)
+{
+    unsigned ms = PAUSE_MS << (attempt < PAUSE_DOUBLINGS ? attempt : PAUSE_DOUBLINGS);
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000l};
+
+    nanosleep(&pause, NULL);
+}
+
 int keeper_start(const struct paths *paths, char *ret_why, size_t size)
 {
+    const struct clock_port *clock = clock_real();
+    uint64_t end = clock->now_ns(clock) + PATIENCE_NS;
     char endpoint[PATH_MAX], line[512], why[PATH_MAX + 256];
     int rc = paths_keeper_endpoint(paths, endpoint, sizeof(endpoint));
 
-    for (int i = 0; i < ATTEMPTS && rc == 0; i++) {
-        const struct timespec pause = {.tv_nsec = 20000000};
-
+    for (unsigned i = 0; rc == 0 && clock->now_ns(clock) < end; i++) {
         rc = probe(endpoint);
         if (rc == 0)
             return 0;
@@ -140,7 +152,7 @@ int keeper_start(const struct paths *paths, char *ret_why, size_t size)
             snprintf(why, sizeof(why), "the keeper did not start; see %s", line);
             return say(ret_why, size, rc, why);
         }
-        nanosleep(&pause, NULL); /* somebody else's is about to answer */
+        pause_before(i); /* somebody else's is about to answer */
     }
     return say(ret_why, size, rc < 0 ? rc : -EBUSY,
                "another process holds the store but does not answer");
