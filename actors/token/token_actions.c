@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The TokenActor's half of each action of the step that is an answer, a timer or a line. */
-#include "token_inner.h"
+#include "token_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "step_inner.h"
+#include "step/step_internal.h"
 
 int64_t token_wall(const struct token_state *state, uint64_t at_ns)
 {

@@ -18,8 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "step_inner.h"
-#include "token_inner.h"
+#include "step/step_internal.h"
+#include "token_internal.h"
 
 #define FROM_ASKER (FROM_LOCAL | FROM_NODE | FROM_CLIENT)
 

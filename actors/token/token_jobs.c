@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The TokenActor's ways to the world: the store through the store actor, the exchange through its
  * port, and the parsing of an answer. Each ends in exactly one event of the step. */
-#include "token_inner.h"
+#include "token_internal.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "step_inner.h"
+#include "step/step_internal.h"
 #include "token/wipe.h"
-#include "token_inner.h"
+#include "token_internal.h"
 
 struct found {
     struct token_state *state;

@@ -4,7 +4,7 @@
  * A credential is pinned to the token endpoint and client id it came with. A config may change how
  * that endpoint is spoken to, never where a token is sent: a rule with another origin or client is
  * for logins to come, and the operator is told. Config files are read on the store's thread. */
-#include "token_inner.h"
+#include "token_internal.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "step_inner.h"
-#include "token_inner.h"
+#include "step/step_internal.h"
+#include "token_internal.h"
 
 static struct message *describe(struct token_state *state, const struct profile *profile)
 {

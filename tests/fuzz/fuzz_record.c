@@ -14,8 +14,8 @@
 #include "fuzz.h"
 #include "memory_files.h"
 #include "secrets.h"
-#include "store_codec.h"
-#include "store_internal.h"
+#include "store/store_codec.h"
+#include "store/store_internal.h"
 #include "token/credential.h"
 
 #define PROFILE "lab:me"

@@ -7,11 +7,11 @@
  * the login) or gives grace (the token before the current one is answered again).
  *
  * Step here             function in the program
- * claim                 write_intent, before the gate opens   (actors/token/step.c; store_file.c)
- * send                  gate(open)                            (actors/token/exchange_curl.c)
- * receive               write_answer, then parse              (actors/token/step.c)
- * save                  write_record                          (actors/token/store_file.c)
- * resend                UNCERTAIN, attempt + 1                (actors/token/step.c)
+ * claim                 write_intent, before the gate opens   (actors/token/step/step.c; store_file.c)
+ * send                  gate(open)                            (actors/token/exchange/exchange_curl.c)
+ * receive               write_answer, then parse              (actors/token/step/step.c)
+ * save                  write_record                          (actors/token/store/store_file.c)
+ * resend                UNCERTAIN, attempt + 1                (actors/token/step/step.c)
  * take over             the same after a restart (one owner) or by compare-and-swap (several)
  *
  * Safety, asserted where it could break:

@@ -37,6 +37,8 @@ LAYER_RULES = (
 SYSTEM_FOLDERS = {"sys", "netinet", "arpa", "linux", "net", "asm"}
 # An actor shows its public headers (its config) to who starts it and to these; else by message.
 ACTOR_FRIENDS = {"proxy": {"token"}, "agent": {"session"}, "practice": {"token"}}
+# Folders inside an actor's own; which of them knows which, the link lines say.
+ACTOR_PARTS = {"token": {"secret", "provider", "store", "exchange", "import", "step"}}
 
 RUNTIME_WORDS = ("oauth", "token", "llm", "model", "prompt", "openai", "anthropic")
 BANNED_CALLS = ("strcpy strcat sprintf vsprintf atoi atol strtok gets rand srand time sleep usleep "
@@ -99,7 +101,8 @@ def check_own_header(path, line, header, report):
         return
     if there[1] in ("runtime", "proto", "actors", here[1]):
         return
-    if there[1] not in ACTOR_FRIENDS.get(here[1], set()):
+    known = ACTOR_FRIENDS.get(here[1], set()) | ACTOR_PARTS.get(here[1], set())
+    if there[1] not in known:
         report(path, line, "layer", f"actors speak by message: \"{header}\" is another's inside")
 
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "answer_json.h"
+#include "provider/answer_json.h"
 #include "token/store.h"
 
 static json_t *load(const char *text)

@@ -5,7 +5,7 @@
 #include "support/token_rig.h"
 
 #include "store_actor.h"
-#include "token_inner.h"
+#include "token_internal.h"
 
 static struct {
     bool jobs;  /* no job goes to the store */

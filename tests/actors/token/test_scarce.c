@@ -11,9 +11,9 @@
 #include <jansson.h>
 #include <sys/stat.h>
 
-#include "answer_json.h"
+#include "provider/answer_json.h"
 #include "proto/schema.h"
-#include "store_codec.h"
+#include "store/store_codec.h"
 #include "store_place.h"
 #include "token/answer.h"
 #include "token/exchange.h"

@@ -2,7 +2,7 @@
 /* The plan of a credential at the edges of what a provider can say. */
 #include "step_fixture.h"
 
-#include "step_inner.h"
+#include "step/step_internal.h"
 
 static struct bench *with_times(int64_t obtained_ms, int64_t expires_ms, int64_t earliest_ms)
 {

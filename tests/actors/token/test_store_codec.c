@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "store_codec.h"
+#include "store/store_codec.h"
 #include "token/credential.h"
 
 /* (tag, length, value), as they lie. */

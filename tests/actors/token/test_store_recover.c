@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store_codec.h"
-#include "store_internal.h"
+#include "store/store_codec.h"
+#include "store/store_internal.h"
 #include "store_place.h"
 #include "token/credential.h"
 

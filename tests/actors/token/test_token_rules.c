@@ -5,7 +5,7 @@
 
 #include "runtime/transport.h"
 #include "store_actor.h"
-#include "token_inner.h"
+#include "token_internal.h"
 
 #define LONG_NAME                                                                                  \
     "lab:a_name_of_more_than_one_hundred_and_twenty_eight_bytes_which_no_profile_no_model_and_no_" \

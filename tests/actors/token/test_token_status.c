@@ -3,7 +3,7 @@
 #include "support/token_rig.h"
 
 #include "runtime/introspect.h"
-#include "token_inner.h"
+#include "token_internal.h"
 
 static uint64_t ask_status(struct rig *rig, const char *only, uint32_t credit)
 {

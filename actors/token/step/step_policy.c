@@ -16,7 +16,7 @@
  *     strict            a resend may end the whole family and with it the access token, so that is
  *                       served to its end first; and the first request is left time to drain. Then
  *                       nothing is left to lose, and n is sent again until a definite answer. */
-#include "step_inner.h"
+#include "step_internal.h"
 
 #include <string.h>
 

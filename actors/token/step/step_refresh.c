@@ -9,7 +9,7 @@
  * refresh is never cancelled: only the exchange's own end moves it. maybe_spent is set when the
  * gate opens and cleared by a definite answer alone; each attempt remembers what it was before, so
  * that "this attempt was not spent" never clears the doubt about an earlier one. */
-#include "step_inner.h"
+#include "step_internal.h"
 
 #include <assert.h>
 #include <errno.h>

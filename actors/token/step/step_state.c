@@ -4,7 +4,7 @@
  * The state is derived, never set, so it cannot disagree with the facts; the table is a check that
  * facts change only in the ways that were thought of. A move it does not allow is a bug, and the
  * assertion stops the keeper before the bug can spend a token. */
-#include "step_inner.h"
+#include "step_internal.h"
 
 #include <assert.h>
 #include <stdio.h>

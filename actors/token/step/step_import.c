@@ -8,7 +8,7 @@
  *
  * Imports are worked one at a time, and none is saved over a profile with a refresh in flight. A
  * profile changes only after its new record is on disk. */
-#include "step_inner.h"
+#include "step_internal.h"
 
 #include <assert.h>
 #include <errno.h>

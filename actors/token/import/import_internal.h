@@ -2,7 +2,7 @@
 /* What the readers of other programs' files share. */
 #pragma once
 
-#include "answer_json.h"
+#include "provider/answer_json.h"
 #include "token/import.h"
 
 /* Appends an empty entry; control characters of the id are shown as '?'. Valid until the next one.

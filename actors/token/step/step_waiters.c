@@ -6,7 +6,7 @@
  * wanted a longer life than a fresh token has: they get the fresh one, not another refresh.
  * A waiter is kept while the next try is near (patience_ms) and refused with its time when it is
  * far, so that a caller can turn to another account. */
-#include "step_inner.h"
+#include "step_internal.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The step: one event in, facts change, settle. See token/step.h. */
-#include "step_inner.h"
+#include "step_internal.h"
 
 #include <assert.h>
 #include <errno.h>
