@@ -33,6 +33,7 @@ static struct message *ask(bool import)
                                               .mode = proto_text("oauth"),
                                               .access = proto_text("access-1"),
                                               .refresh = proto_text("refresh-1"),
+                                              .id_token = proto_text("e30.e30.sign"),
                                               .config = proto_text("good.json"),
                                               .take_over = true}));
 }
