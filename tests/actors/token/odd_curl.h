@@ -24,6 +24,7 @@ struct odd_option {
 struct odd_curl {
     unsigned calls, fail_at; /* of the thread of an exchange, and of its start */
     bool counting;
+    bool breaks_in_perform, breaks_in_poll; /* once the gate is open */
     bool gate_first;         /* the gate is asked before anything else */
     const char *remote;      /* what the gate is told instead */
     bool twice;              /* the gate is passed twice, as for a second connection */
@@ -32,6 +33,7 @@ struct odd_curl {
     bool has_retry_after;
     curl_off_t retry_after_s;
     /* What it saw. */
+    bool performed, polled;
     int (*gate)(void *arg, char *remote, char *local, int remote_port, int local_port);
     void *gate_arg;
     atomic_bool gate_is_open;

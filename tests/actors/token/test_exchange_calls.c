@@ -167,6 +167,23 @@ static void a_call_that_fails_ends_it_once_and_sends_the_token_once_at_most(void
     setup(state);
 }
 
+static void a_transfer_that_breaks_behind_the_gate_has_no_known_end(void **state)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct server server;
+        setup(state);
+        server_start(&server, SCRIPT_SILENT, NULL);
+        odd_curl.breaks_in_perform = i == 0;
+        odd_curl.breaks_in_poll = i == 1;
+        assert_int_equal(exchange("http", server.port, NULL), 0);
+        server_stop(&server);
+        assert_int_equal(run.gates, 1);
+        assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
+        teardown(state);
+    }
+    setup(state);
+}
+
 static void without_a_connection_of_its_own_nothing_is_sent(void **state)
 {
     (void)state;
@@ -490,6 +507,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_call_that_fails_ends_it_once_and_sends_the_token_once_at_most),
+        TEST(a_transfer_that_breaks_behind_the_gate_has_no_known_end),
         TEST(without_a_connection_of_its_own_nothing_is_sent),
         TEST(in_the_clear_only_this_machine_is_spoken_to),
         TEST(with_tls_any_peer_is_spoken_to),
