@@ -247,6 +247,34 @@ static void of_two_answers_the_whole_one_counts_then_the_later(void **state)
     }
 }
 
+static void a_torn_attempt_was_made_since_the_whole_one_was(void **state)
+{
+    struct store_place *place = *state;
+    for (uint32_t torn = 0; torn <= 2; torn++) {
+        prepare(place);
+        assert_int_equal(store_save(place, 7), 0);
+        struct credential credential = store_credential(7);
+        for (uint32_t attempt = 1; attempt <= 2; attempt++) {
+            struct intent intent = {.generation = 7, .attempt = attempt, .first_wall_ms = 40};
+            assert_int_equal(store_reserve(place, 7, attempt), 0);
+            assert_int_equal(place->store->write_intent(place->store, &credential, &intent), 0);
+        }
+        credential_deinit(&credential);
+        if (torn != 0) {
+            char base[STORE_NAME_MAX / 2], name[STORE_NAME_MAX], path[256];
+            profile_base("lab:me", base);
+            name_of(base, INTENT, torn, name);
+            store_path(place, name, path, sizeof(path));
+            store_write_bytes(path, "torn", 4, SEAL_HEADER_SIZE);
+        }
+        store_place_restart(place);
+        assert_int_equal(place->bad_count, torn == 0 ? 0 : 1);
+        assert_int_equal(place->loaded.intent.attempt, 2);
+        assert_int_equal(place->loaded.intent.generation, 7);
+        assert_int_equal(place->loaded.intent.first_wall_ms, 40);
+    }
+}
+
 static void a_successor_that_is_none_never_takes_the_records_place(void **state)
 {
     struct store_place *place = *state;
@@ -403,6 +431,7 @@ int main(void)
         TEST(files_are_named_as_they_always_were),
         TEST(strange_names_are_left_alone),
         TEST(attempts_of_one_number_are_told_apart_by_their_profile),
+        TEST(a_torn_attempt_was_made_since_the_whole_one_was),
         TEST(a_successor_that_is_none_never_takes_the_records_place),
         TEST(each_successor_is_looked_at_whatever_the_first_was),
     };
