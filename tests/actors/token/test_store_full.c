@@ -8,10 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "faulty_disk.h"
+#include "store/store_codec.h"
+#include "store/store_internal.h"
 #include "store_place.h"
 #include "token/credential.h"
 
@@ -70,35 +73,47 @@ static void reserve_another(struct store_place *place)
 }
 
 /* A file as a login leaves it that was cut short: n+1 that belongs to no attempt. */
-static void copy_as_told_to_nobody(struct store_place *place)
+static void write_as_told_to_nobody(struct store_place *place, uint32_t attempt)
 {
-    char next[256], copy[256], bytes[16 << 10];
-    store_find(place, "g7.a2.next", next, sizeof(next));
-    size_t size = store_read_bytes(next, bytes, sizeof(bytes));
-    snprintf(copy, sizeof(copy), "%.*sg8.a0.next", (int)(strlen(next) - strlen("g7.a2.next")),
-             next);
-    store_write_bytes(copy, bytes, size, 0);
+    struct seal_header header = {.kind = SEAL_RECORD, .generation = 9, .state = 1,
+                                 .profile = "lab:me"};
+    struct credential credential = store_credential(9);
+    struct secret *plain = codec_pack(&credential_codec, &credential, secret_memory_sodium());
+    char next[256], path[300], end[32];
+    uint8_t *bytes;
+    size_t size;
+    assert_int_equal(
+        store_seal((struct store_file *)place->store, &header, plain, &bytes, &size), 0);
+    snprintf(end, sizeof(end), "g7.a%u.next", attempt);
+    store_find(place, end, next, sizeof(next));
+    snprintf(path, sizeof(path), "%.*sg8.a0.next", (int)(strlen(next) - strlen(end)), next);
+    store_write_bytes(path, bytes, size, 0);
+    secret_free(plain);
+    credential_deinit(&credential);
+    free(bytes);
 }
 
-/* A refresh of generation 7 of two attempts, whose record could not be renamed, once or twice. */
-static void fill_in_a_refresh(struct store_place *place, struct full_disk *full, int times)
+/* A refresh of generation 7, its last attempt answered, whose record could not be renamed, once or
+ * twice. */
+static void fill_in_a_refresh(struct store_place *place, struct full_disk *full, uint32_t attempts,
+                              int times)
 {
     full_disk_init(full);
     place->disk = &full->port;
     assert_true(store_place_open(place) >= 0);
     assert_int_equal(store_save(place, 7), 0);
-    assert_int_equal(store_reserve(place, 7, 1), 0);
-    assert_int_equal(store_intent(place, 7, 1), 0);
-    assert_int_equal(store_reserve(place, 7, 2), 0);
-    assert_int_equal(store_intent(place, 7, 2), 0);
-    assert_int_equal(store_answer(place, 7, 2), 0);
+    for (uint32_t attempt = 1; attempt <= attempts; attempt++) {
+        assert_int_equal(store_reserve(place, 7, attempt), 0);
+        assert_int_equal(store_intent(place, 7, attempt), 0);
+    }
+    assert_int_equal(store_answer(place, 7, attempts), 0);
     reserve_another(place);
     full->is_full = true;
     for (int i = 0; i < times; i++) {
         assert_int_equal(store_save(place, 8), -ENOSPC);
         assert_non_null(strstr(place->store->why(place->store), "No space left"));
     }
-    copy_as_told_to_nobody(place);
+    write_as_told_to_nobody(place, attempts);
 }
 
 static void note_generation(void *arg, struct stored *stored)
@@ -121,15 +136,16 @@ static void what_a_full_disk_does_not_rename_counts_all_the_same(void **state)
 {
     struct store_place *place = *state;
     struct full_disk full;
-    for (int times = 1; times <= 2; times++) {
-        fill_in_a_refresh(place, &full, times);
+    for (int row = 0; row < 4; row++) {
+        uint32_t attempts = row < 2 ? 1 : 2;
+        fill_in_a_refresh(place, &full, attempts, 1 + row % 2);
         for (int i = 0; i < 2; i++) { /* and removes nothing */
             uint64_t generation = 0;
             assert_int_equal(store_place_open(place), 0);
             assert_int_equal(place->store->load(place->store, &generation, note_generation,
                                                 ignore_bad), 0);
             assert_int_equal(generation, 8);
-            assert_int_equal(store_count(place, ".intent"), 3);
+            assert_int_equal(store_count(place, ".intent"), attempts + 1);
         }
         assert_int_equal(store_reserve(place, 8, 1), -ENOSPC);
         full.is_full = false;
@@ -146,7 +162,7 @@ static void a_full_disk_that_cannot_be_read_is_not_taken_for_an_older_one(void *
 {
     struct store_place *place = *state;
     struct full_disk full;
-    fill_in_a_refresh(place, &full, 1);
+    fill_in_a_refresh(place, &full, 2, 1);
     unsigned opens = 0, failed = 0;
     do {
         full.opens = full.fail_open = 0;
