@@ -173,6 +173,18 @@ int runtime_deliver(struct runtime *runtime, unsigned number, struct message *me
 
 /* ---- up and down ----------------------------------------------------------------------------- */
 
+/* Under the lock, so that what a watcher is told comes in the order in which it was. */
+static void tell(struct runtime *runtime, struct actor_id watcher, const struct peer *peer)
+{
+    struct message *message =
+        message_internal(RUNTIME_LINK, id_make(peer->number, 0, peer->incarnation), watcher);
+
+    if (!message)
+        return;
+    message->part = peer->is_up;
+    route(runtime, NULL, message);
+}
+
 void remote_watch(struct runtime *runtime, struct actor_id watcher)
 {
     struct remote *remote = runtime->remote;
@@ -189,27 +201,21 @@ void remote_watch(struct runtime *runtime, struct actor_id watcher)
     if (kept < WATCHERS_MAX)
         remote->watchers[kept++] = watcher;
     remote->watcher_count = kept;
+    for (unsigned i = 1; i <= remote->peer_count; i++)
+        if (remote->peers[i]->is_up)
+            tell(runtime, watcher, remote->peers[i]);
     pthread_mutex_unlock(&remote->lock);
 }
 
 static void tell_watchers(struct runtime *runtime, struct peer *peer, bool up)
 {
     struct remote *remote = runtime->remote;
-    struct actor_id watchers[WATCHERS_MAX];
 
     pthread_mutex_lock(&remote->lock);
-    unsigned count = remote->watcher_count;
-    for (unsigned i = 0; i < count; i++)
-        watchers[i] = remote->watchers[i];
+    peer->is_up = up;
+    for (unsigned i = 0; i < remote->watcher_count; i++)
+        tell(runtime, remote->watchers[i], peer);
     pthread_mutex_unlock(&remote->lock);
-    for (unsigned i = 0; i < count; i++) {
-        struct message *message = message_internal(
-            RUNTIME_LINK, id_make(peer->number, 0, peer->incarnation), watchers[i]);
-        if (!message)
-            continue;
-        message->part = up;
-        route(runtime, NULL, message);
-    }
 }
 
 void runtime_link_up(struct runtime *runtime, unsigned number, enum peer_kind kind)

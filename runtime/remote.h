@@ -27,6 +27,7 @@ struct peer {
     char **names; /* slot n is names[n - 1] */
     unsigned name_count;
     _Atomic bool used;
+    bool is_up; /* under the lock of struct remote */
 };
 
 struct remote {

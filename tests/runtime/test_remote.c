@@ -313,6 +313,20 @@ static int do_watch(struct script *script, struct context *context, const struct
     return 0;
 }
 
+static void who_watches_late_is_told_of_the_links_that_are_up(void **state)
+{
+    struct ends ends;
+    (void)state;
+    ends_open(&ends);
+    home_acts(&ends, do_watch);
+    assert_non_null(strstr(ends.log.text, "a:link(away,1)"));
+    link_drops(&ends);
+    ends.log.length = 0;
+    home_acts(&ends, do_watch);
+    assert_null(strstr(ends.log.text, "a:link(away"));
+    ends_close(&ends);
+}
+
 static void a_lost_link_answers_cancels_and_tells(void **state)
 {
     struct ends ends;
@@ -429,6 +443,7 @@ int main(void)
         cmocka_unit_test(streams_cross_under_credit),
         cmocka_unit_test(a_forward_there_keeps_credit_and_cancel),
         cmocka_unit_test(an_alias_relays_and_the_answer_finds_back),
+        cmocka_unit_test(who_watches_late_is_told_of_the_links_that_are_up),
         cmocka_unit_test(a_lost_link_answers_cancels_and_tells),
         cmocka_unit_test(the_death_of_a_monitored_actor_crosses_with_its_reason),
         cmocka_unit_test(more_parts_than_credit_are_dropped),

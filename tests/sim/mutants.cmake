@@ -55,7 +55,7 @@ sim_mutant(gate_before_intent SEES "promise 3" FILE actors/token/step/step_refre
 static void on_gate("
   FROM2 "profile->phase = PHASE_INTENT;\n    act(step, profile, ACTION_WRITE_INTENT);"
   TO2 "profile->phase = PHASE_INTENT;\n    on_intent_saved(step, profile, 0);")
-sim_mutant(unsaved_is_spent SEES "promise 3" FILE actors/token/step/step_refresh.c
+sim_mutant(unsaved_is_spent SEES "promise [35]" FILE actors/token/step/step_refresh.c
   FROM "profile->unsaved = true;\n    profile->failures++;"
   TO "profile->unsaved = false;\n    profile->failures++;")
 sim_mutant(restart_forgets SEES "promise [136]" FILE actors/token/step/step_refresh.c

@@ -93,7 +93,7 @@ struct actor_ops {
     int (*on_cancel)(void *state, struct context *context, struct request_id request);
     int (*on_down)(void *state, struct context *context, struct actor_id who,
                    enum exit_reason reason, int error);
-    /* A link to a peer process came up or went down (after context_watch_links). */
+    /* A link to a peer process is up, or went down (after context_watch_links). */
     int (*on_link)(void *state, struct context *context, const char *peer, bool up);
 
     /* Pinned actors only. wait blocks until there is work of its own, `wake` was called, or
@@ -187,4 +187,5 @@ struct actor_id context_remote(struct context *context, const char *peer, const 
 
 void context_monitor(struct context *context, struct actor_id who); /* one on_down */
 void context_demonitor(struct context *context, struct actor_id who);
+/* on_link for each link that is up now, and whenever one comes up or goes down. */
 void context_watch_links(struct context *context);
