@@ -185,10 +185,10 @@ json_t *jwt_claims(const char *token, size_t length)
     if (second == NULL) {
         return NULL;
     }
-    size_t size = (size_t)(second - payload);
-    while (payload[size - 1] == '=') { /* ends at the dot at the latest */
-        size--;
+    while (second[-1] == '=') { /* ends at the first dot at the latest */
+        second--;
     }
+    size_t size = (size_t)(second - payload);
     uint8_t *bytes = wipe_malloc(size + 1);
     if (bytes == NULL) {
         return NULL;
