@@ -455,7 +455,7 @@ void call_take_refusal(struct call *call, struct context *context, const char *c
     char words[300], what[sizeof(call->first.remedy)];
     snprintf(words, sizeof(words), "%.*s", (int)why.size, why.data ? why.data : "");
     bool passing = strcmp(code, "unavailable") == 0 || strcmp(code, "timeout") == 0 ||
-                   strcmp(code, "busy") == 0;
+                   strcmp(code, "busy") == 0 || strcmp(code, "stopping") == 0;
     if (call->step == STEP_HTTP || passing) {
         fault_set(&fault, passing ? FAULT_TRANSIENT : FAULT_REQUEST, code, words);
         fault.until_ms = until_ms;

@@ -310,28 +310,6 @@ static struct message *make_refusal(const struct lease *lease, const void *arg)
     return copy;
 }
 
-static int on_refusal(struct proxy_state *state, struct context *context,
-                      const struct refusal *refusal)
-{
-    uint64_t tag = context_tag(context);
-    struct lease *lease;
-
-    (void)refusal;
-    if (tag == TAG_JOIN) {
-        join_again(state, context);
-        return 0;
-    }
-    lease = state->leases[tag >> 1];
-    lease->away_ns = 0;
-    if ((tag & 1) == UPSTREAM_WATCH) {
-        lease->watching = lease->used = false;
-        return 0;
-    }
-    lease->getting = false;
-    finish(lease, context, make_refusal, context_message(context));
-    settle(state, lease, context);
-    return 0;
-}
 
 static int on_done(struct proxy_state *state, struct context *context, const struct done *done)
 {
@@ -355,7 +333,8 @@ static struct message *make_away(const struct lease *lease, const void *arg)
 /* Who waits longer than our patience is told; what still lives is better than nothing. The end of
  * being away is timed even when nobody waits, for who asks next would wait for it. */
 static void keeper_away(struct proxy_state *state, struct lease *lease, struct context *context,
-                        enum runtime_status status)
+                        struct message *(*make)(const struct lease *lease, const void *arg),
+                        const void *arg)
 {
     uint64_t now = context_now_ns(context);
 
@@ -367,8 +346,36 @@ static void keeper_away(struct proxy_state *state, struct lease *lease, struct c
         for (size_t i = 0; i < lease->waiter_count; i++)
             lease->waiters[i].min_valid_ms = 0;
     serve(lease, context);
-    finish(lease, context, make_away, &status);
+    finish(lease, context, make, arg);
     upstream_retry(state, lease, context);
+}
+
+/* One that is stopping is as good as gone: its successor is waited for. */
+static int on_refusal(struct proxy_state *state, struct context *context,
+                      const struct refusal *refusal)
+{
+    uint64_t tag = context_tag(context);
+    struct lease *lease;
+
+    if (tag == TAG_JOIN) {
+        join_again(state, context);
+        return 0;
+    }
+    lease = state->leases[tag >> 1];
+    if ((tag & 1) == UPSTREAM_WATCH) {
+        lease->away_ns = 0;
+        lease->watching = lease->used = false;
+        return 0;
+    }
+    lease->getting = false;
+    if (proto_text_equal(refusal->code, "stopping")) {
+        keeper_away(state, lease, context, make_refusal, context_message(context));
+        return 0;
+    }
+    lease->away_ns = 0;
+    finish(lease, context, make_refusal, context_message(context));
+    settle(state, lease, context);
+    return 0;
 }
 
 static int proxy_on_status(void *state_, struct context *context, uint64_t tag,
@@ -393,7 +400,7 @@ static int proxy_on_status(void *state_, struct context *context, uint64_t tag,
     if (status == STATUS_EXPIRED)
         settle(state, lease, context);
     else
-        keeper_away(state, lease, context, status);
+        keeper_away(state, lease, context, make_away, &status);
     return 0;
 }
 

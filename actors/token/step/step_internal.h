@@ -6,6 +6,11 @@
 
 #define MS_NS 1000000ull
 
+/* A keeper that drains finishes what has begun, serves what is valid, and begins nothing: who needs
+ * more is sent to the next keeper. */
+#define STOPPING_WHY "the keeper is stopping"
+#define STOPPING_REMEDY "ask again: who asks starts the next keeper"
+
 /* ---- step_state.c: states, edges, what is visible ------------------------------------------- */
 
 /* The state a profile starts in: no move led there. */

@@ -220,9 +220,9 @@ const char *policy_obstacle(const struct token_step *step, const struct profile 
         return "copied_store";
     if (profile->rule == NULL || profile->fault == FAULT_CONFIG)
         return "not_configured";
-    if (profile->unsaved || step->draining)
-        return "unavailable";
-    return NULL;
+    if (step->draining)
+        return "stopping";
+    return profile->unsaved ? "unavailable" : NULL;
 }
 
 uint64_t policy_allowed_at(const struct token_step *step, const struct profile *profile)

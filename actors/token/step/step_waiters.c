@@ -43,8 +43,7 @@ static uint64_t wanted_ms(const struct profile *profile, uint64_t min_valid_ms)
     return min_valid_ms > most ? most : min_valid_ms;
 }
 
-static const char *obstacle_text(const struct token_step *step, const struct profile *profile,
-                                 const char *code)
+static const char *obstacle_text(const struct profile *profile, const char *code)
 {
     if (strcmp(code, "needs_login") == 0)
         return "the provider ended this login";
@@ -52,8 +51,8 @@ static const char *obstacle_text(const struct token_step *step, const struct pro
         return "it was imported without its refresh token, and the access token has ended";
     if (strcmp(code, "token_refused") == 0)
         return "the model side refuses this key";
-    if (step->draining)
-        return "the keeper is stopping";
+    if (strcmp(code, "stopping") == 0)
+        return STOPPING_WHY;
     return profile->unsaved ? "the last refresh is not on disk yet" : profile->fault_text;
 }
 
@@ -68,7 +67,7 @@ static struct judgement judge_refresh(const struct token_step *step, const struc
     code = policy_obstacle(step, profile);
     if (code != NULL)
         return good && !waiter->newer ? (struct judgement){.verdict = VERDICT_GRANT}
-                                      : refuse(code, obstacle_text(step, profile, code), 0);
+                                      : refuse(code, obstacle_text(profile, code), 0);
     allowed = policy_allowed_at(step, profile);
     if (allowed <= step_after(step, step->tunables.patience_ms))
         return (struct judgement){.verdict = VERDICT_WAIT};
@@ -122,6 +121,7 @@ static void grant(struct token_step *step, struct profile *profile, const struct
 static void refuse_waiter(struct token_step *step, const struct profile *profile,
                           const struct waiter *waiter, const struct judgement *judgement)
 {
+    bool stopping = strcmp(judgement->code, "stopping") == 0;
     char why[PROFILE_ID_MAX + STEP_TEXT_MAX + 8];
     uint64_t now = step_now(step), left_ms = 0;
 
@@ -130,7 +130,8 @@ static void refuse_waiter(struct token_step *step, const struct profile *profile
     snprintf(why, sizeof(why), "%s: %s", profile->credential.profile, judgement->why);
     step_act(step, (struct token_action){
                        .kind = ACTION_REFUSE, .profile = profile, .waiter = waiter->id,
-                       .code = judgement->code, .text = why, .detail = profile_remedy(profile),
+                       .code = judgement->code, .text = why,
+                       .detail = stopping ? STOPPING_REMEDY : profile_remedy(profile),
                        .retry_after_ms = left_ms,
                        .until_ms = left_ms != 0 ? step->event->wall_ms + (int64_t)left_ms : 0});
     step_audit(step, "refuse profile=%s code=%s to=%s", profile->credential.profile,

@@ -43,4 +43,5 @@ PROTO_DECLARE(system, SYSTEM_MESSAGES)
     X(too_large, "over a limit")                                                                   \
     X(timeout, "no answer within the time limit")                                                  \
     X(internal, "a fault of ours")                                                                 \
-    X(not_saved, "it could not be written to disk, so it was not done")
+    X(not_saved, "it could not be written to disk, so it was not done")                            \
+    X(stopping, "the keeper is about to end and begins nothing new; ask the next one")

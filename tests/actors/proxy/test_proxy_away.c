@@ -120,6 +120,30 @@ static void all_who_wait_for_a_busy_keeper_are_served_when_it_has_time(void **s)
     }
 }
 
+static void one_that_is_stopping_is_as_good_as_gone_and_its_successor_is_waited_for(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){.patience_ms = 1000, .retry_ms = 100});
+    uint64_t tag, late;
+    struct asked last;
+
+    (void)s;
+    get(bench, "lab:me", false);
+    reply(bench, MSG_token_get, short_grant(bench, 5));
+    tag = get(bench, "lab:me", true);
+    reply(bench, MSG_token_get, refusal("stopping"));
+    assert_null(rig_answer(bench->rig, tag));
+    assert_token(bench->rig, get(bench, "lab:me", false), "a"); /* what is valid is served */
+    rig_pass(bench->rig, 101);
+    assert_int_equal(asked(bench, MSG_token_get, &last), 3);
+    reply(bench, MSG_token_get, grant(6, 60));
+    assert_token(bench->rig, tag, "access-6");
+    late = get(bench, "lab:me", true);
+    rig_pass(bench->rig, 1000);
+    reply(bench, MSG_token_get, refusal("stopping"));
+    assert_code(bench->rig, late, "stopping"); /* none has come */
+    bench_free(bench);
+}
+
 static void who_has_waited_as_long_as_it_is_waited_for_is_told(void **s)
 {
     struct bench *bench = bench_new((struct proxy_config){.patience_ms = 1000});
@@ -311,6 +335,7 @@ int main(void)
         cmocka_unit_test(a_busy_keeper_is_asked_again_in_a_while),
         cmocka_unit_test(a_push_while_the_keeper_is_away_makes_no_second_time_to_ask_again),
         cmocka_unit_test(all_who_wait_for_a_busy_keeper_are_served_when_it_has_time),
+        cmocka_unit_test(one_that_is_stopping_is_as_good_as_gone_and_its_successor_is_waited_for),
         cmocka_unit_test(who_has_waited_as_long_as_it_is_waited_for_is_told),
         cmocka_unit_test(a_keeper_that_was_busy_while_nobody_waited_is_asked_by_the_next),
         cmocka_unit_test(without_memory_for_a_refusal_the_runtime_says_so),

@@ -443,7 +443,7 @@ static void a_drain_tells_those_who_wait_for_a_retry_at_once(void **s)
     assert_waiting(bench, waiter);
     event.waiter = ++bench->last_waiter;
     token_step_run(&bench->step, &event);
-    assert_refused(bench, waiter, "unavailable");
+    assert_refused(bench, waiter, "stopping");
     assert_int_equal(bench_answer(bench, event.waiter)->kind, ACTION_DONE);
     bench_free(bench);
 }

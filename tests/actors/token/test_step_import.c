@@ -456,7 +456,7 @@ static void an_import_waits_for_the_store_and_none_starts_in_a_drain(void **s)
     token_step_run(&bench->step, &event);
     assert_waiting(bench, event.waiter); /* the import is on its way to the disk */
     late = import(bench, (struct wish){.name = "lab:two", .token = "t2"});
-    assert_refused(bench, late, "busy");
+    assert_refused(bench, late, "stopping");
     saved(bench, 0);
     assert_imported(bench, waiter, "stored");
     assert_non_null(bench_answer(bench, event.waiter));
