@@ -98,14 +98,17 @@ class Swarm:
     def json(self, *words, **options):
         return json.loads(self.call(*words, "--json", **options).stdout)
 
-    def import_login(self, entry, profile="lab:me", take_over=True):
-        """An auth-profiles.json with one entry, imported."""
-        path = self.run.path("auth-profiles.json")
+    def import_words(self, entry, profile="lab:me", take_over=True):
+        """The command that imports an auth-profiles.json with this one entry."""
+        path = self.run.path(profile.replace(":", "-") + ".json")
         with open(path, "w", encoding="utf-8") as out:
-            json.dump({"version": 1, "profiles": {profile: {"type": "oauth", "provider": "lab",
-                                                            **entry}}}, out)
+            json.dump({"version": 1, "profiles": {profile: {
+                "type": "oauth", "provider": profile.split(":")[0], **entry}}}, out)
         words = ["auth", "import", path, "--config", self.file]
-        return self.call(*words, *(["--take-over"] if take_over else []))
+        return words + (["--take-over"] if take_over else [])
+
+    def import_login(self, entry, profile="lab:me", take_over=True):
+        return self.call(*self.import_words(entry, profile, take_over))
 
     def practice_login(self, practice):
         login = json.loads(e2e.http("POST", practice.url + "/practice/login", "{}")[1])

@@ -2,13 +2,17 @@
 """A process that stands still is not a process that is gone. The keeper is stopped (SIGSTOP) at a
 random moment of a refresh and goes on (SIGCONT) later, after its askers have given up as well as
 before; nodes are stopped in the middle of turns. Nothing takes over, nothing is sent twice, the
-login lives and service returns. STOPS in the environment sets how often (12)."""
+login lives and service returns. STOPS in the environment sets how often (12).
+
+And a keeper that is told to end while one login refreshes, or dies, costs nobody an answer: who
+asks for another login meanwhile gets it from the next keeper, by the same command."""
 import os
 import random
 import signal
 import time
 
 import e2e
+from judges import Practice
 from swarm import Swarm
 
 STOPS = int(os.environ.get("STOPS", "12"))
@@ -66,11 +70,49 @@ def nodes(seed):
         print("node stopped in turns: the others went on, and so did it afterwards")
 
 
+def provider_of_its_own(swarm, name, url):
+    """A second provider, for a login that the first one's troubles must not touch."""
+    lab = swarm.config["models"]["providers"]["lab"]
+    swarm.config["models"]["providers"][name] = {
+        **lab, "baseUrl": url + "/v1", "oauth": {**lab["oauth"], "tokenUrl": url + "/oauth/token"}}
+    swarm.write()
+
+
+def going(by, rule):
+    """The keeper goes, by this signal, in a refresh that takes two seconds."""
+    with e2e.Run() as run:
+        slow, fast = Practice(run, rule, "--refresh-delay=2s"), Practice(run)
+        swarm = Swarm(run, slow.url, **slow.words)
+        provider_of_its_own(swarm, "quick", fast.url)
+        swarm.import_login(slow.login())
+        swarm.import_login(fast.login(), profile="quick:me")
+        before = swarm.logins()
+        first = swarm.pids()["keeper"]
+        waits = swarm.start("auth", "token", "lab:me", "--force")
+        e2e.wait_until("it refreshes", lambda: slow.peer.stats()["token_requests"] == 1)
+        os.kill(first, by)
+        asked = swarm.start("auth", "token", "quick:me", "--force")
+        imported = swarm.start(*swarm.import_words(fast.login(), profile="quick:other"))
+        for process in (waits, asked, imported):
+            out, err = process.communicate(timeout=90)
+            assert process.returncode == 0 and out.strip(), f"{process.args}: {err}"
+        after = swarm.logins()
+        assert after["quick:me"]["generation"] == before["quick:me"]["generation"] + 1, after
+        assert after["lab:me"]["generation"] > before["lab:me"]["generation"], after
+        assert "quick:other" in after, after
+        assert swarm.pids()["keeper"] != first, "it did not go"
+        for practice in (slow, fast):
+            e2e.expect(practice.totals(), reused=0, ended=0, overlapping=0)
+        print(f"keeper ended by {by.name} in a refresh: three who asked meanwhile had their answer")
+
+
 def main():
     seed = int(os.environ.get("SEED", time.time_ns() % 1000000))
     print(f"SEED={seed}")
     keeper(seed)
     nodes(seed)
+    going(signal.SIGTERM, "strict")
+    going(signal.SIGKILL, "grace")
 
 
 main()

@@ -16,7 +16,8 @@ static const struct {
 } refusal_exits[] = {
     {"bad_request", EXIT_CODE_USAGE},      {"unavailable", EXIT_CODE_UNAVAILABLE},
     {"busy", EXIT_CODE_TEMPORARY},         {"cooling", EXIT_CODE_TEMPORARY},
-    {"timeout", EXIT_CODE_TEMPORARY},      {"needs_login", EXIT_CODE_LOGIN},
+    {"timeout", EXIT_CODE_TEMPORARY},      {"stopping", EXIT_CODE_TEMPORARY},
+    {"needs_login", EXIT_CODE_LOGIN},
     {"access_only", EXIT_CODE_LOGIN},      {"copied_store", EXIT_CODE_LOGIN},
     {"bad_config", EXIT_CODE_CONFIG},      {"not_configured", EXIT_CODE_CONFIG},
 };
@@ -68,18 +69,18 @@ static int fail_status(const char *to, const char *peer, const struct message *a
                : EXIT_CODE_UNAVAILABLE;
 }
 
-int client_run(struct link_client *client, const char *to, const struct proto_schema *schema,
-             const void *question, uint64_t timeout_ms, client_part_fn on_part, void *arg,
-             uint32_t wanted, struct message **ret_answer)
+int client_call(struct link_client *client, const char *to, const struct proto_schema *schema,
+                const void *question, uint64_t timeout_ms, client_part_fn on_part, void *arg,
+                struct message **ret_answer)
 {
-    struct message *message = actor_pack_schema(schema, question), *answer = NULL;
-    int rc, code = 0;
+    struct message *message = actor_pack_schema(schema, question);
+    int rc;
 
     if (!message) {
         command_error(NULL, "the request is not valid UTF-8 or too large");
         return EXIT_CODE_USAGE;
     }
-    rc = link_client_call(client, to, message, timeout_ms * 1000000, on_part, arg, &answer);
+    rc = link_client_call(client, to, message, timeout_ms * 1000000, on_part, arg, ret_answer);
     if (rc < 0 && ferror(stdout)) { /* on_part had enough */
         command_error(NULL, "the output cannot be written");
         return EXIT_CODE_FAILED;
@@ -88,6 +89,14 @@ int client_run(struct link_client *client, const char *to, const struct proto_sc
         command_error(NULL, "%s: %s", link_client_peer(client), strerror(-rc));
         return rc == -ETIMEDOUT ? EXIT_CODE_TEMPORARY : EXIT_CODE_UNAVAILABLE;
     }
+    return 0;
+}
+
+int client_judge(const struct link_client *client, const char *to, struct message *answer,
+                 uint32_t wanted, struct message **ret_answer)
+{
+    int code = 0;
+
     if (answer->flags & MESSAGE_STATUS) {
         code = fail_status(to, link_client_peer(client), answer);
     } else if (answer->type == MSG_refusal) {
@@ -101,4 +110,14 @@ int client_run(struct link_client *client, const char *to, const struct proto_sc
     }
     message_free(answer);
     return code;
+}
+
+int client_run(struct link_client *client, const char *to, const struct proto_schema *schema,
+               const void *question, uint64_t timeout_ms, client_part_fn on_part, void *arg,
+               uint32_t wanted, struct message **ret_answer)
+{
+    struct message *answer = NULL;
+    int code = client_call(client, to, schema, question, timeout_ms, on_part, arg, &answer);
+
+    return code != 0 ? code : client_judge(client, to, answer, wanted, ret_answer);
 }

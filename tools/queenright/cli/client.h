@@ -17,8 +17,16 @@ int client_open(const char *endpoint, const char *what, const char *remedy,
 
 typedef int (*client_part_fn)(void *arg, const struct message *part);
 
-/* Sends `schema`'s struct to the actor `to`. When the answer is of type `wanted`, *ret_answer (may
- * be NULL) is the caller's to free and 0 is returned; refusals and statuses are printed. */
+/* Sends `schema`'s struct to the actor `to`; *ret_answer is whatever comes back, a refusal or a
+ * status too, and the caller's to free. */
+int client_call(struct link_client *client, const char *to, const struct proto_schema *schema,
+                const void *question, uint64_t timeout_ms, client_part_fn on_part, void *arg,
+                struct message **ret_answer);
+/* Takes the answer over: 0 when it is of type `wanted`, and then it is handed on in *ret_answer
+ * (may be NULL); refusals and statuses are printed. */
+int client_judge(const struct link_client *client, const char *to, struct message *answer,
+                 uint32_t wanted, struct message **ret_answer);
+/* Both in one. */
 int client_run(struct link_client *client, const char *to, const struct proto_schema *schema,
              const void *question, uint64_t timeout_ms, client_part_fn on_part, void *arg,
              uint32_t wanted, struct message **ret_answer);

@@ -2,7 +2,6 @@
 /* auth list, token, adopt: questions to the keeper, which is started when none runs. */
 #include <inttypes.h>
 #include <jansson.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,26 +10,12 @@
 
 #include "proto/system.h"
 #include "proto/token.h"
-#include "queenright/cli/client.h"
 #include "queenright/cli/output.h"
 #include "queenright/commands/auth.h"
 #include "queenright/commands/commands.h"
-#include "queenright/keeper/start.h"
+#include "queenright/keeper/ask.h"
 
 #define TOKEN_TIMEOUT_MS 120000 /* a refresh may be on its way */
-
-int auth_open_keeper(const struct command_call *call, struct link_client **ret_client)
-{
-    char why[PATH_MAX + 512] = "", endpoint[256];
-
-    if (keeper_start(&call->paths, why, sizeof(why)) < 0) {
-        command_error(NULL, "the keeper: %s", why);
-        return EXIT_CODE_UNAVAILABLE;
-    }
-    if (paths_keeper_endpoint(&call->paths, endpoint, sizeof(endpoint)) < 0)
-        return EXIT_CODE_FAILED;
-    return client_open(endpoint, "the keeper", NULL, ret_client);
-}
 
 /* ---- list ------------------------------------------------------------------------------------ */
 
@@ -98,9 +83,9 @@ static int on_profile(void *arg, const struct message *part)
     return 0;
 }
 
-int auth_print_logins(const struct command_call *call, struct link_client *client,
-                      const char *profile)
+int auth_print_logins(const struct command_call *call, const char *profile)
 {
+    struct keeper_line keeper = {.paths = &call->paths};
     struct logins logins = {
         .output = output_new(list_columns, sizeof(list_columns) / sizeof(list_columns[0]),
                              call->json)};
@@ -112,8 +97,9 @@ int auth_print_logins(const struct command_call *call, struct link_client *clien
         return EXIT_CODE_FAILED;
     clock_gettime(CLOCK_REALTIME, &now);
     logins.now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    code = client_ask(client, "token", token_status, &question, CLIENT_TIMEOUT_MS, on_profile,
-                      &logins, done, NULL);
+    code = keeper_ask(&keeper, token_status, &question, CLIENT_TIMEOUT_MS, on_profile, &logins,
+                      done, NULL);
+    keeper_hang_up(&keeper);
     if (code == 0 && output_print(logins.output, "no login yet; queenright auth import PATH") < 0)
         code = EXIT_CODE_FAILED;
     output_free(logins.output);
@@ -124,14 +110,7 @@ int auth_print_logins(const struct command_call *call, struct link_client *clien
 
 int cmd_auth_list(struct command_call *call)
 {
-    struct link_client *client;
-    int code = auth_open_keeper(call, &client);
-
-    if (code != 0)
-        return code;
-    code = auth_print_logins(call, client, call->args[0]);
-    link_client_close(client);
-    return code;
+    return auth_print_logins(call, call->args[0]);
 }
 
 /* ---- token ----------------------------------------------------------------------------------- */
@@ -164,7 +143,7 @@ static void name_caller(char *ret_name, size_t size)
     snprintf(ret_name, size, "%s (pid %d)", comm[0] ? comm : "?", getppid());
 }
 
-static int ask_token(const struct command_call *call, struct link_client *client, uint64_t min_ms,
+static int ask_token(const struct command_call *call, struct keeper_line *keeper, uint64_t min_ms,
                      struct message **ret_answer)
 {
     const char *rejected = command_value(call, KEY_REJECTED);
@@ -183,15 +162,15 @@ static int ask_token(const struct command_call *call, struct link_client *client
             command_error("printf %s \"$TOKEN\" | sha256sum", "a SHA-256 has 64 hex digits");
             return EXIT_CODE_USAGE;
         }
-        return client_ask(client, "token", token_rejected, &question, TOKEN_TIMEOUT_MS, NULL, NULL,
-                        token_grant, ret_answer);
+        return keeper_ask(keeper, token_rejected, &question, TOKEN_TIMEOUT_MS, NULL, NULL,
+                          token_grant, ret_answer);
     }
-    return client_ask(client, "token", token_get,
-                    &((struct token_get){.profile = proto_text(call->args[0]),
-                                         .min_valid_ms = min_ms,
-                                         .who = proto_text(who),
-                                         .force = command_value(call, KEY_FORCE) != NULL}),
-                    TOKEN_TIMEOUT_MS, NULL, NULL, token_grant, ret_answer);
+    return keeper_ask(keeper, token_get,
+                      &((struct token_get){.profile = proto_text(call->args[0]),
+                                           .min_valid_ms = min_ms,
+                                           .who = proto_text(who),
+                                           .force = command_value(call, KEY_FORCE) != NULL}),
+                      TOKEN_TIMEOUT_MS, NULL, NULL, token_grant, ret_answer);
 }
 
 static const char *text_of(struct proto_text text)
@@ -229,7 +208,7 @@ static int print_grant(const struct command_call *call, const struct message *an
 int cmd_auth_token(struct command_call *call)
 {
     const char *min_valid = command_value(call, KEY_MIN_VALID);
-    struct link_client *client;
+    struct keeper_line keeper = {.paths = &call->paths};
     struct message *answer;
     uint64_t min_ms = 0;
     int code;
@@ -238,15 +217,12 @@ int cmd_auth_token(struct command_call *call)
         command_error("--min-valid 10m", "\"%s\" is not a time", min_valid);
         return EXIT_CODE_USAGE;
     }
-    code = auth_open_keeper(call, &client);
-    if (code != 0)
-        return code;
-    code = ask_token(call, client, min_ms, &answer);
+    code = ask_token(call, &keeper, min_ms, &answer);
     if (code == 0) {
         code = print_grant(call, answer);
         message_free(answer);
     }
-    link_client_close(client);
+    keeper_hang_up(&keeper);
     return code;
 }
 
@@ -255,18 +231,15 @@ int cmd_auth_token(struct command_call *call)
 int cmd_auth_adopt(struct command_call *call)
 {
     struct token_adopt question = {.profile = proto_text(call->args[0])};
-    struct link_client *client;
-    int code = auth_open_keeper(call, &client);
+    struct keeper_line keeper = {.paths = &call->paths};
+    int code =
+        keeper_ask(&keeper, token_adopt, &question, CLIENT_TIMEOUT_MS, NULL, NULL, done, NULL);
 
-    if (code != 0)
-        return code;
-    code = client_ask(client, "token", token_adopt, &question, CLIENT_TIMEOUT_MS, NULL, NULL, done,
-                    NULL);
     if (code == 0)
         fprintf(stderr, "this store is ours now; make sure that the one it was copied from is not "
                         "used any more\n");
     if (code == 0 && call->json)
         puts("{\"adopted\": true}");
-    link_client_close(client);
+    keeper_hang_up(&keeper);
     return code;
 }

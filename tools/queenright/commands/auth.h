@@ -3,11 +3,7 @@
 #pragma once
 
 #include "queenright/cli/command.h"
-#include "runtime/link.h"
 
-/* Starts a keeper when none runs. 0, or an exit code after an error. */
-int auth_open_keeper(const struct command_call *call, struct link_client **ret_client);
 /* The table of logins; 0, EXIT_CODE_FAILED when one needs a login, EXIT_CODE_SOON when one is not
  * well. `profile` NULL: all. */
-int auth_print_logins(const struct command_call *call, struct link_client *client,
-                      const char *profile);
+int auth_print_logins(const struct command_call *call, const char *profile);

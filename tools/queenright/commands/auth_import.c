@@ -7,12 +7,11 @@
 #include <string.h>
 
 #include "proto/token.h"
-#include "queenright/cli/client.h"
 #include "queenright/cli/output.h"
-#include "queenright/commands/auth.h"
 #include "queenright/commands/commands.h"
 #include "queenright/config/accept.h"
 #include "queenright/config/config.h"
+#include "queenright/keeper/ask.h"
 #include "token/harden.h"
 #include "token/import.h"
 #include "token/secret.h"
@@ -27,7 +26,7 @@ static const struct column columns[] = {
 
 struct import {
     const struct command_call *call;
-    struct link_client *client;
+    struct keeper_line keeper;
     struct output *output;
     char config[PATH_MAX]; /* absolute; empty: none */
     unsigned taken, failed;
@@ -82,8 +81,8 @@ static void take(struct import *import, const struct import_entry *entry)
     };
     struct message *answer;
 
-    if (client_ask(import->client, "token", token_import, &question, IMPORT_TIMEOUT_MS, NULL, NULL,
-                 token_imported, &answer) != 0) {
+    if (keeper_ask(&import->keeper, token_import, &question, IMPORT_TIMEOUT_MS, NULL, NULL,
+                   token_imported, &answer) != 0) {
         row(import, entry, entry->profile, "refused", "see the error above", "", "refused");
         import->failed++;
         return;
@@ -145,7 +144,7 @@ static int import_all(struct import *import, const struct import_list *list)
     int code = accept_rules(import);
 
     if (code == 0)
-        code = auth_open_keeper(import->call, &import->client);
+        code = keeper_dial(&import->keeper);
     if (code != 0)
         return code;
     for (size_t i = 0; i < list->count; i++)
@@ -154,7 +153,7 @@ static int import_all(struct import *import, const struct import_list *list)
     for (size_t i = 0; i < list->count; i++)
         if (list->entries[i].verdict == IMPORT_CLONE)
             each_entry(import, &list->entries[i]);
-    link_client_close(import->client);
+    keeper_hang_up(&import->keeper);
     if (output_print(import->output, "nothing to import in it") < 0)
         return EXIT_CODE_FAILED;
     if (import->taken > 0 && !command_value(import->call, KEY_TAKE_OVER))
@@ -166,7 +165,7 @@ static int import_all(struct import *import, const struct import_list *list)
 
 int cmd_auth_import(struct command_call *call)
 {
-    struct import import = {.call = call};
+    struct import import = {.call = call, .keeper.paths = &call->paths};
     struct import_list list;
     struct harden_report report;
     char why[512] = "";

@@ -11,8 +11,7 @@
 #include "practice/practice_client.h"
 #include "proto/system.h"
 #include "proto/token.h"
-#include "queenright/cli/client.h"
-#include "queenright/commands/auth.h"
+#include "queenright/keeper/ask.h"
 
 #define PROFILE "practice:me"
 
@@ -92,7 +91,7 @@ int practice_swarm_login(const struct command_call *call, const struct practice 
     struct token_import import = {0};
     struct message *answer = NULL;
     struct token_imported imported;
-    struct link_client *client;
+    struct keeper_line keeper = {.paths = &call->paths};
     struct timespec now;
     int code;
 
@@ -112,12 +111,9 @@ int practice_swarm_login(const struct command_call *call, const struct practice 
         .source = proto_text("practice login"),
         .config = proto_text(config_path),
     };
-    code = auth_open_keeper(call, &client);
-    if (code == 0) {
-        code = client_ask(client, "token", token_import, &import, CLIENT_TIMEOUT_MS, NULL, NULL,
-                        token_imported, &answer);
-        link_client_close(client);
-    }
+    code = keeper_ask(&keeper, token_import, &import, CLIENT_TIMEOUT_MS, NULL, NULL, token_imported,
+                      &answer);
+    keeper_hang_up(&keeper);
     if (code == 0 &&
         proto_unpack(&token_imported_schema, answer->body, answer->size, &imported) == 0)
         *ret_generation = imported.generation;
@@ -141,14 +137,12 @@ static int on_generation(void *arg, const struct message *part)
 static uint64_t stored_generation(const struct command_call *call)
 {
     struct token_status question = {.profile = proto_text(PROFILE)};
-    struct link_client *client;
+    struct keeper_line keeper = {.paths = &call->paths};
     uint64_t generation = 0;
 
-    if (auth_open_keeper(call, &client) != 0)
-        return 0;
-    client_ask(client, "token", token_status, &question, CLIENT_TIMEOUT_MS, on_generation,
-               &generation, done, NULL);
-    link_client_close(client);
+    keeper_ask(&keeper, token_status, &question, CLIENT_TIMEOUT_MS, on_generation, &generation,
+               done, NULL);
+    keeper_hang_up(&keeper);
     return generation;
 }
 

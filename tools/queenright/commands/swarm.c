@@ -270,7 +270,6 @@ static int print_processes(const struct command_call *call, struct swarm_view *v
 /* JSON: one object of three arrays; people: three tables. */
 int cmd_status(struct command_call *call)
 {
-    struct link_client *keeper;
     struct swarm_view *view;
     int code = swarms_view(call, &view), next;
 
@@ -282,11 +281,7 @@ int cmd_status(struct command_call *call)
     next = print_agents(call, view);
     code = next > code ? next : code;
     fputs(call->json ? ", \"logins\":\n" : "\n", stdout);
-    next = auth_open_keeper(call, &keeper);
-    if (next == 0) {
-        next = auth_print_logins(call, keeper, NULL);
-        link_client_close(keeper);
-    }
+    next = auth_print_logins(call, NULL);
     if (call->json)
         fputs(next > EXIT_CODE_SOON ? "[]}\n" : "}\n", stdout);
     swarms_view_free(view);

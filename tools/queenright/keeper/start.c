@@ -25,20 +25,40 @@
 #define PAUSE_MS 20u
 #define PAUSE_DOUBLINGS 5u
 
-static bool same_version(struct link_client *client)
+/* One that says nothing is not of another version: it has too much to do, or is just leaving. */
+static int silence(const struct message *answer)
+{
+    if (!(answer->flags & MESSAGE_STATUS))
+        return 0;
+    switch (answer->status) {
+    case STATUS_EXPIRED:
+    case STATUS_BUSY:
+        return -ETIMEDOUT;
+    case STATUS_PEER_DOWN:
+    case STATUS_NO_ACTOR:
+    case STATUS_SHUTDOWN:
+        return -ECONNREFUSED;
+    default:
+        return 0;
+    }
+}
+
+/* 1: it is of our version. 0: of another. Negative errno: it did not say. */
+static int same_version(struct link_client *client)
 {
     struct control_info question = {0};
     struct control_process process;
     struct message *answer = NULL;
-    bool same = false;
     int rc = link_client_call(client, "control", actor_pack(control_info, &question), CONNECT_NS,
                               NULL, NULL, &answer);
 
+    if (rc == 0)
+        rc = silence(answer);
     if (rc == 0 && answer->type == MSG_control_process &&
         proto_unpack(&control_process_schema, answer->body, answer->size, &process) == 0)
-        same = proto_text_equal(process.version, QUEENRIGHT_VERSION);
+        rc = proto_text_equal(process.version, QUEENRIGHT_VERSION);
     message_free(answer);
-    return same;
+    return rc;
 }
 
 static void drain(struct link_client *client)
@@ -71,8 +91,9 @@ static bool nobody_listens(const char *endpoint)
     return !found;
 }
 
-/* 0: one of our version answers. -ECONNREFUSED: none does (any more). */
-static int probe(const char *endpoint)
+/* 0: one of our version answers. -ECONNREFUSED: none does. -ERESTART: one of another version did,
+ * and has finished what it had begun. */
+static int probe(const char *endpoint, struct link_client **ret_client)
 {
     struct link_client *client;
     int rc;
@@ -85,12 +106,15 @@ static int probe(const char *endpoint)
         return -ECONNREFUSED;
     if (rc < 0)
         return rc;
-    if (!same_version(client)) {
-        drain(client);
-        rc = -ECONNREFUSED;
+    rc = same_version(client);
+    if (rc == 1) {
+        *ret_client = client;
+        return 0;
     }
+    if (rc == 0)
+        drain(client);
     link_client_close(client);
-    return rc;
+    return rc < 0 ? rc : -ERESTART;
 }
 
 static int say(char *ret_why, size_t size, int rc, const char *why)
@@ -125,7 +149,8 @@ static void pause_before(unsigned attempt)
     nanosleep(&pause, NULL);
 }
 
-int keeper_start(const struct paths *paths, char *ret_why, size_t size)
+int keeper_open(const struct paths *paths, struct link_client **ret_client, char *ret_why,
+                size_t size)
 {
     const struct clock_port *clock = clock_real();
     uint64_t end = clock->now_ns(clock) + PATIENCE_NS;
@@ -133,18 +158,19 @@ int keeper_start(const struct paths *paths, char *ret_why, size_t size)
     int rc = paths_keeper_endpoint(paths, endpoint, sizeof(endpoint));
 
     for (unsigned i = 0; rc == 0 && clock->now_ns(clock) < end; i++) {
-        rc = probe(endpoint);
+        rc = probe(endpoint, ret_client);
         if (rc == 0)
             return 0;
-        if (rc != -ECONNREFUSED && i < PATIENCE) {
+        if (rc == -ERESTART) /* that took its time */
+            end = clock->now_ns(clock) + PATIENCE_NS;
+        else if (rc != -ECONNREFUSED && i < PATIENCE) {
             rc = 0; /* a busy machine: it listens, and has not come round to us */
             continue;
-        }
-        if (rc != -ECONNREFUSED)
+        } else if (rc != -ECONNREFUSED)
             return say(ret_why, size, rc, "the keeper runs but does not answer");
         rc = spawn(paths, line, sizeof(line));
         if (rc == 0 && strcmp(line, "ready") == 0)
-            return 0;
+            continue;
         if (rc == 0 && strcmp(line, "busy") != 0)
             return say(ret_why, size, -EIO, line);
         if (rc < 0) {
@@ -156,4 +182,14 @@ int keeper_start(const struct paths *paths, char *ret_why, size_t size)
     }
     return say(ret_why, size, rc < 0 ? rc : -EBUSY,
                "another process holds the store but does not answer");
+}
+
+int keeper_start(const struct paths *paths, char *ret_why, size_t size)
+{
+    struct link_client *client;
+    int rc = keeper_open(paths, &client, ret_why, size);
+
+    if (rc == 0)
+        link_client_close(client);
+    return rc;
 }

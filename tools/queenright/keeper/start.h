@@ -5,8 +5,12 @@
 #include <stddef.h>
 
 #include "queenright/process/paths.h"
+#include "runtime/link.h"
 
 /* Adopts a living keeper of this state directory and version, drains and replaces one of another
- * version, starts one when none runs. 0 when one answers; negative errno with a sentence in
- * ret_why (may be NULL). */
+ * version, starts one when none runs. 0 when one answers, and *ret_client is the caller's to close;
+ * negative errno with a sentence in ret_why (may be NULL). */
+int keeper_open(const struct paths *paths, struct link_client **ret_client, char *ret_why,
+                size_t size);
+/* The same for who asks nothing. */
 int keeper_start(const struct paths *paths, char *ret_why, size_t size);
