@@ -6,13 +6,17 @@
  * owner that sent it, an answer to a crashed owner is lost. The server is strict (a used token ends
  * the login) or gives grace (the token before the current one is answered again).
  *
- * Step here             function in the program
- * claim                 write_intent, before the gate opens   (actors/token/step/step.c; store_file.c)
- * send                  gate(open)                            (actors/token/exchange/exchange_curl.c)
- * receive               write_answer, then parse              (actors/token/step/step.c)
- * save                  write_record                          (actors/token/store/store_file.c)
- * resend                UNCERTAIN, attempt + 1                (actors/token/step/step.c)
- * take over             the same after a restart (one owner) or by compare-and-swap (several)
+ * Step here   functions of the program, in their files below actors/token (table.py sees to it)
+ * claim       step/step_refresh.c: refresh_start_if_due on_gate; store/store_file.c: file_write_intent
+ * send        step/step_refresh.c: on_intent_saved; exchange/exchange_curl.c: pass_gate
+ * receive     step/step_refresh.c: on_exchanged; store/store_file.c: file_write_answer
+ * save        step/step_refresh.c: on_answer_saved on_rotated; store/store_file.c: file_write_record
+ * publish     step/step_refresh.c: on_record_saved; step/step_waiters.c: waiters_settle
+ * unknown     step/step_refresh.c: end_unknown; step/step_policy.c: policy_resend_at
+ * resend      step/step_policy.c: policy_allowed_at policy_may_open; step/step_refresh.c: on_gate
+ * dead        step/step_refresh.c: on_parsed on_looked; store/store_recover.c: store_look
+ * take over   store/store_recover.c: store_load; step/step_refresh.c: refresh_recover (one owner;
+ *             with several: the same, by compare-and-swap)
  *
  * Safety, asserted where it could break:
  *   S1 promise 1: no request for n is sent while another for n may be in flight, or while anyone
