@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every system call of one refresh, in the real keeper, in turn: the process dies at it (strace
 makes SIGKILL of it), or it fails with EIO, or with ENOSPC. The store's thread is traced, which does
-all that a refresh does to files, one call after another; another pass kills the process at each
-socket call, in the thread that comes to its k-th first. Failing sockets are the proxy's part
-(test_cut_everywhere.py), for here they would also be those of the keeper's clients.
+all that a refresh does to files, one call after another; other passes kill the process at each
+socket call, and at each call of any other kind (locks, memory, time, threads), in the thread that
+comes to its k-th first. Failing sockets are the proxy's part (test_cut_everywhere.py), for here
+they would also be those of the keeper's clients. Of the calls of other kinds each STEP-th is tried
+(16); `ninja soak_syscalls` sets STEP to 1 in the environment.
 
 Dying, with a provider that grants grace: the login survives every time. With a strict one: a loss
 is allowed only between the gate (the intent is on disk, the request may leave) and the answer's
@@ -11,8 +13,8 @@ fsync, and every other one is a fault. Whoever is in doubt there is put aside, a
 provider has said what became of it. Failing calls, nobody dying: no loss and no reuse at all, and
 what is on disk afterwards outlives a kill -9.
 
-All points are tried and judged. How often a thread polls or receives is not the same each time: a
-point of the sockets that did not come in three refreshes is counted as not met."""
+How often a thread polls, receives or waits is not the same each time: a point of the whole process
+that did not come in three refreshes is counted as not met."""
 import collections
 import concurrent.futures
 import os
@@ -26,6 +28,7 @@ from swarm import Swarm, program
 FILES = ("openat", "fsync", "fallocate", "pwrite64", "renameat", "unlinkat", "close")
 SOCKETS = ("socket", "connect", "sendto", "recvfrom", "poll")
 SOCKET_CALLS = 8   # of one name in one thread, at most
+STEP = int(os.environ.get("STEP", "16"))
 SETTLE_S = 180
 ACCESS = "--access-life=60s"  # no refresh but those asked for: a kill between trials hits none
 
@@ -78,7 +81,11 @@ class Strace:
 
     def end(self):
         self.process.terminate()
-        self.process.wait()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:  # it waits for a thread killed before it was followed
+            self.process.kill()
+            self.process.wait()
         self.process.stderr.close()
         with open(self.path, encoding="utf-8", errors="replace") as trace:
             return trace.read().splitlines()
@@ -172,20 +179,43 @@ def points_of(trace, calls):
     return points, exposed
 
 
-def socket_points(trace):
-    """(call, k), k up to the most that one thread did."""
+def most_calls(trace):
+    """How often one thread did each call, at most."""
     counts, most = collections.Counter(), collections.Counter()
     for line in trace:
         found = re.match(r"(\d+) +(\w+)\(", line)
-        if found and found.group(2) in SOCKETS:
+        if found:
             counts[found.groups()] += 1
     for (_, call), count in counts.items():
-        most[call] = min(max(most[call], count), SOCKET_CALLS)
+        most[call] = max(most[call], count)
+    return most
+
+
+def socket_points(trace):
+    """(call, k)"""
+    most = most_calls(trace)
     assert {"connect", "sendto", "recvfrom"} <= set(most), f"no exchange in the trace: {most}"
-    return [(call, k) for call, count in most.items() for k in range(1, count + 1)]
+    return [(call, k) for call in SOCKETS for k in range(1, min(most[call], SOCKET_CALLS) + 1)]
 
 
-def kill_pass(rotation, calls, everything=False):
+def other_points(trace):
+    """(call, k) of all that is neither of files nor of sockets."""
+    points = [(call, k) for call, count in sorted(most_calls(trace).items())
+              for k in range(1, count + 1)
+              if call not in (*FILES, *SOCKETS, "restart_syscall", "exit")]
+    assert {"futex", "mmap"} <= {call for call, _ in points}, f"not a whole process: {points}"
+    return points[STEP // 2::STEP]
+
+
+PASSES = {  # calls to trace, whether of all threads, and the points among them
+    "files": (FILES, False, None),
+    "sockets": (SOCKETS, True, socket_points),
+    "other calls": (("all",), True, other_points),
+}
+
+
+def kill_pass(rotation, kind):
+    calls, everything, choose = PASSES[kind]
     grace = rotation == "grace"
     with e2e.Run(needs=("strace",)) as run:
         practice = run.practice(ACCESS, "--rotation=" + rotation, "--grace=1h")
@@ -193,8 +223,7 @@ def kill_pass(rotation, calls, everything=False):
                       oauth={"graceSeconds": 3600} if grace else {})
         keeper, trace, _ = trial.refresh(calls, everything=everything)
         keeper.end()
-        points, exposed = ((socket_points(trace), None) if everything
-                           else points_of(trace, calls))
+        points, exposed = (choose(trace), None) if everything else points_of(trace, calls)
         missed, aside, lost = [], [], []
         for call, k in points:
             if not trial.dies_at(calls, call, k, everything):
@@ -215,7 +244,7 @@ def kill_pass(rotation, calls, everything=False):
         # after a loss, one attempt more ends the family: that is how it is known to be lost
         e2e.expect(practice.stats(), families_ended=len(lost), overlapping=0,
                    reused=len(lost))
-        return (f"{rotation}, {'sockets' if everything else 'files'}: killed at "
+        return (f"{rotation}, {kind}: killed at "
                 f"{len(points) - len(missed)} of {len(points)} calls, all judged; {len(aside)} in "
                 f"doubt, {len(lost)} lost: {lost}" + (f"; not met: {missed}" if missed else ""))
 
@@ -242,8 +271,7 @@ def error_pass(error):
 
 
 def main():
-    passes = ((kill_pass, "strict", FILES), (kill_pass, "strict", SOCKETS, True),
-              (kill_pass, "grace", FILES), (kill_pass, "grace", SOCKETS, True),
+    passes = (*((kill_pass, rule, kind) for rule in ("strict", "grace") for kind in PASSES),
               (error_pass, "EIO"), (error_pass, "ENOSPC"))
     with concurrent.futures.ThreadPoolExecutor(4) as pool:  # strict ones mostly wait, at their end
         for done in [pool.submit(*each) for each in passes]:

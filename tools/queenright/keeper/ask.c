@@ -12,7 +12,8 @@
 
 #define DEATHS_MAX 3 /* a question that meets so many does not get through */
 #define NS_PER_MS 1000000l
-#define PAUSE_MS 50
+#define PAUSE_MS 50   /* before the second try; twice that before the third, and so on */
+#define PAUSE_MAX_MS 800
 
 struct question {
     const struct proto_schema *schema;
@@ -77,18 +78,20 @@ int keeper_run(struct keeper_line *line, const struct proto_schema *schema, cons
                uint64_t timeout_ms, client_part_fn on_part_, void *arg, uint32_t wanted,
                struct message **ret_answer)
 {
-    const struct timespec pause = {.tv_nsec = PAUSE_MS * NS_PER_MS};
     struct question question = {.schema = schema, .message = message, .on_part = on_part_,
                                 .arg = arg, .end_ns = now_ns() + timeout_ms * NS_PER_MS};
+    struct timespec pause = {.tv_nsec = PAUSE_MS * NS_PER_MS};
     struct message *answer = NULL;
     int code;
 
     while ((code = ask_once(line, &question, &answer)) == 0 && !question.begun &&
            keeper_ends(&question, answer) &&
-           now_ns() + PAUSE_MS * NS_PER_MS < question.end_ns) {
+           now_ns() + (uint64_t)pause.tv_nsec < question.end_ns) {
         message_free(answer);
         keeper_hang_up(line);
         nanosleep(&pause, NULL);
+        if (pause.tv_nsec < PAUSE_MAX_MS * NS_PER_MS)
+            pause.tv_nsec *= 2;
     }
     return code != 0 ? code : client_judge(line->client, "token", answer, wanted, ret_answer);
 }
