@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store actor, as a TokenActor shows it: what it takes from a config. (Its calls of the store:
- * test_token_status.c; what it does without memory: test_jobs.c and tests/sim.) */
+ * test_token_status.c; what it does without memory: test_token_jobs.c and tests/sim.) */
 #include "support/token_rig.h"
 
 static int give_rule_with_origin(void *arg, const char *config_path, token_rule_sink sink_rule,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a TokenActor makes of the actions of its step: the times in a grant, timers, the end after a
- * drain, lines of audit. (The last byte of those: test_jobs.c.) */
+ * drain, lines of audit. (The last byte of those: test_token_jobs.c.) */
 #include "support/token_rig.h"
 
 static int64_t renewed_in_ms(const struct rig *rig, uint64_t tag)

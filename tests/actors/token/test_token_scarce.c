@@ -3,7 +3,7 @@
  * answers, rules, the codec, a store in memory, the step. Each says so or has done its work; what
  * it has then handed out is whole. (Whole keepers without memory: tests/sim.) Some system calls of
  * the readers fail in the same way. The linker puts the functions below in the library's place. */
-#include "step_fixture.h"
+#include "step/step_fixture.h"
 
 #include <curl/curl.h>
 #include <dirent.h>
@@ -14,7 +14,7 @@
 #include "provider/answer_json.h"
 #include "proto/schema.h"
 #include "store/store_codec.h"
-#include "store_place.h"
+#include "store/store_place.h"
 #include "token/answer.h"
 #include "token/exchange.h"
 #include "token/import.h"
