@@ -21,7 +21,9 @@ TIDY_TREE = {
                          + FUNCTION % ("    one();\n" * 66),
     "runtime/include/runtime/actor.h": SPDX + ONCE,
     "proto/pack.c": SPDX + "#include <msgpack/pack.h>\n#include \"proto/schema.h\"\n",
-    "actors/token/token.c": SPDX + "#include <curl/curl.h>\n#include \"token/store.h\"\n",
+    "actors/token/token.c": SPDX + "#include <curl/curl.h>\n#include \"token/store.h\"\n"
+                            "#include \"step/inside.h\"\n",
+    "actors/token/step/inside.h": SPDX + ONCE,
     "actors/model/model.c": SPDX + "/* the " + "assis" + "tant's turn */\n",
     "tests/test_a.c": SPDX + "#include <msgpack.h>\n#include <cmocka.h>\n",
     "CMakeLists.txt": "queenright_library(a SOURCES a.c MAY_USE proto WRAPS PkgConfig::zmq)\n",
@@ -41,6 +43,7 @@ PLANTED = (
     ("proto/a.c", SPDX + "#include \"runtime/actor.h\"\n", "layer", "runtime/actor.h"),
     ("actors/common/a.c", SPDX + "#include \"token/store.h\"\n", "layer", "token/store.h"),
     ("actors/model/a.c", SPDX + "#include \"token/store.h\"\n", "layer", "by message"),
+    ("actors/model/a.c", SPDX + "#include \"step/inside.h\"\n", "layer", "by message"),
     ("actors/model/a.c", SPDX + "#include \"../http/http.h\"\n", "layer", "walking"),
     ("runtime/a.c", SPDX + "/* like a Token */\n", "layer", "the word Token"),
     ("runtime/a.c", SPDX + "int on_token_get;\n", "layer", "the word token"),

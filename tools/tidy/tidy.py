@@ -37,8 +37,6 @@ LAYER_RULES = (
 SYSTEM_FOLDERS = {"sys", "netinet", "arpa", "linux", "net", "asm"}
 # An actor shows its public headers (its config) to who starts it and to these; else by message.
 ACTOR_FRIENDS = {"proxy": {"token"}, "agent": {"session"}, "practice": {"token"}}
-# Folders inside an actor's own; which of them knows which, the link lines say.
-ACTOR_PARTS = {"token": {"secret", "provider", "store", "exchange", "import", "step"}}
 
 RUNTIME_WORDS = ("oauth", "token", "llm", "model", "prompt", "openai", "anthropic")
 BANNED_CALLS = ("strcpy strcat sprintf vsprintf atoi atol strtok gets rand srand time sleep usleep "
@@ -89,7 +87,7 @@ def check_header_owner(path, line, header, report):
             return
 
 
-def check_own_header(path, line, header, report):
+def check_own_header(root, path, line, header, report):
     if "../" in header:
         report(path, line, "layer", f"\"{header}\": name the layer instead of walking there")
     for folder, pattern in LAYER_RULES:
@@ -101,17 +99,18 @@ def check_own_header(path, line, header, report):
         return
     if there[1] in ("runtime", "proto", "actors", here[1]):
         return
-    known = ACTOR_FRIENDS.get(here[1], set()) | ACTOR_PARTS.get(here[1], set())
-    if there[1] not in known:
+    # Folders inside an actor's own are its parts; which of them knows which, the link lines say.
+    own_part = os.path.isdir(os.path.join(root, "actors", here[1], there[1]))
+    if not own_part and there[1] not in ACTOR_FRIENDS.get(here[1], set()):
         report(path, line, "layer", f"actors speak by message: \"{header}\" is another's inside")
 
 
-def check_includes(path, text, report):
+def check_includes(root, path, text, report):
     for match in re.finditer(r"^\s*#\s*include\s*([<\"])([^>\"]+)", text, re.M):
         line = line_of(text, match.start(2))
         check_header_owner(path, line, match[2], report)
         if match[1] == '"' and match[2].split("/")[0] not in SYSTEM_FOLDERS:
-            check_own_header(path, line, match[2], report)
+            check_own_header(root, path, line, match[2], report)
 
 
 def check_calls(path, code, report):
@@ -195,7 +194,7 @@ def check_file(root, path, report):
         check_first_lines(path, text, report)
     if path.endswith((".c", ".h")):
         code = code_only(text)
-        check_includes(path, text, report)
+        check_includes(root, path, text, report)
         check_calls(path, code, report)
         check_functions(path, code, report)
     if path.endswith(("CMakeLists.txt", ".cmake")):
