@@ -61,6 +61,19 @@ void rig_log(void *arg, int level, const char *line)
     (void)line;
 }
 
+static int mirror_send(struct transport_port *port, unsigned peer, const char *to_name,
+                       const char *from_name, struct message *message)
+{
+    message->from = message->to = (struct actor_id){0};
+    return runtime_deliver(((struct mirror *)port)->runtime, peer, message, to_name, from_name);
+}
+
+void mirror_init(struct mirror *mirror, struct runtime *runtime)
+{
+    *mirror = (struct mirror){{.send = mirror_send}, runtime};
+    runtime_transport_set(runtime, &mirror->port);
+}
+
 /* Each step below the one before, so a context kept beyond its turn is rubbish. False: no more. */
 static bool rig_step_below(struct rig *rig, unsigned steps)
 {
@@ -142,6 +155,13 @@ void rig_crash(struct rig *rig)
     runtime_free(rig->runtime);
     rig->runtime = NULL;
     script_close(&rig->script.port);
+}
+
+void rig_boot_copied(struct rig *rig)
+{
+    rig_crash(rig);
+    memory_disk_mark_copied(rig->disk);
+    rig_boot(rig);
 }
 
 void rig_free(struct rig *rig)

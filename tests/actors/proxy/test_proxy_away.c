@@ -1,22 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The token proxy and a keeper that is busy, or met anew; and no memory. The linker puts the
  * message_new below in the library's place. */
-#include "runtime/transport.h"
 #include "keeper_bench.h"
 
 /* ---- a link that ends where it begins ------------------------------------------------------- */
-
-struct mirror {
-    struct transport_port port; /* first */
-    struct runtime *runtime;
-};
-
-static int mirror_send(struct transport_port *port, unsigned peer, const char *to_name,
-                       const char *from_name, struct message *message)
-{
-    message->from = message->to = (struct actor_id){0};
-    return runtime_deliver(((struct mirror *)port)->runtime, peer, message, to_name, from_name);
-}
 
 /* The runtime is its own peer "hive": the keeper of this bench is met over a link. */
 static unsigned link_to_itself(struct bench *bench, struct mirror *mirror)
@@ -24,8 +11,7 @@ static unsigned link_to_itself(struct bench *bench, struct mirror *mirror)
     struct runtime *runtime = bench->rig->runtime;
     unsigned peer = runtime_peer(runtime, "hive");
 
-    *mirror = (struct mirror){{.send = mirror_send}, runtime};
-    runtime_transport_set(runtime, &mirror->port);
+    mirror_init(mirror, runtime);
     runtime_link_up(runtime, peer, PEER_KEEPER);
     rig_run(bench->rig);
     return peer;

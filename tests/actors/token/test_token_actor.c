@@ -366,10 +366,8 @@ static void a_copied_store_is_spent_only_after_adoption(void **s)
     uint64_t tag;
 
     (void)s;
-    rig_crash(rig);
-    memory_disk_mark_copied(rig->disk);
     rig->script.auto_life_s = 60;
-    rig_boot(rig);
+    rig_boot_copied(rig);
     tag = get(rig, true);
     assert_code(rig, tag, "copied_store");
     tag = rig_ask(rig, token_adopt, .profile = {0});

@@ -4,6 +4,7 @@
  * And an exchange before and after its actor's end, and what is made of an answer. */
 #include "support/token_rig.h"
 
+#include "store/store_place.h"
 #include "store_actor.h"
 #include "token_internal.h"
 
@@ -173,9 +174,7 @@ static void a_store_that_cannot_be_adopted_for_want_of_memory_says_so(void **s)
     uint64_t tag;
 
     (void)s;
-    rig_crash(rig);
-    memory_disk_mark_copied(rig->disk);
-    rig_boot(rig);
+    rig_boot_copied(rig);
     refused.kind = JOB_ADOPT;
     refused.new_job = true;
     tag = rig_ask(rig, token_adopt, .profile = proto_text(""));
@@ -240,29 +239,13 @@ static void what_an_exchange_has_said_unheard_ends_with_the_actor(void **s)
 static void an_answer_found_is_read_without_a_rule_too(void **s)
 {
     struct rig *rig = rig_new();
-    struct store_port *store = store_memory_new(rig->disk);
-    struct credential credential;
-    struct intent intent = {.generation = 1, .attempt = 1};
-    struct answer answer = {.generation = 1, .attempt = 1, .complete = true, .http_status = 200};
-    static const char text[] = "{\"access_token\":\"a2\",\"refresh_token\":\"r2\"}";
+    struct credential credential = store_credential(1);
 
     (void)s;
-    credential_init(&credential);
-    snprintf(credential.profile, sizeof(credential.profile), "lab:me");
-    snprintf(credential.provider, sizeof(credential.provider), "lab");
-    snprintf(credential.mode, sizeof(credential.mode), "oauth");
-    credential.generation = 1;
-    credential.refresh = secret_new("r1", 2);
     credential.rule = strdup("{");
-    answer.body = secret_new(text, strlen(text));
-    assert_int_equal(store->open(store), STORE_FRESH);
-    assert_int_equal(store->write_record(store, &credential), 0);
-    assert_int_equal(store->reserve(store, &credential, 1), 0);
-    assert_int_equal(store->write_intent(store, &credential, &intent), 0);
-    assert_int_equal(store->write_answer(store, &credential, &answer), 0);
-    store->close(store);
+    store_leave_attempt(store_memory_new(rig->disk), &credential,
+                        "{\"access_token\":\"a2\",\"refresh_token\":\"r2\"}");
     credential_deinit(&credential);
-    secret_free(answer.body);
     rig_boot(rig);
     assert_token(rig, rig_ask(rig, token_get, .profile = proto_text("lab:me")), "a2");
     assert_true(rig->alarms > 0);

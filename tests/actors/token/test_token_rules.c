@@ -3,7 +3,7 @@
  * stored login is pinned to. */
 #include "support/token_rig.h"
 
-#include "runtime/transport.h"
+#include "store/store_place.h"
 #include "store_actor.h"
 #include "token_internal.h"
 
@@ -268,29 +268,17 @@ static void swarms_of_one_name_and_of_two_askers_are_two(void **s)
     rig_free(rig);
 }
 
-/* A link that ends where it begins: the keeper is asked as by the node "north". */
-struct mirror {
-    struct transport_port port; /* first */
-    struct runtime *runtime;
-};
-
-static int mirror_send(struct transport_port *port, unsigned peer, const char *to_name,
-                       const char *from_name, struct message *message)
-{
-    message->from = message->to = (struct actor_id){0};
-    return runtime_deliver(((struct mirror *)port)->runtime, peer, message, to_name, from_name);
-}
-
+/* The keeper is asked as by the node "north". */
 static void a_swarm_of_a_node_is_one_whoever_joins_it_and_leaves_with_the_link(void **s)
 {
     struct provider_rule rule;
     struct rig *rig = plain_rig(&rule);
-    struct mirror mirror = {{.send = mirror_send}, rig->runtime};
+    struct mirror mirror;
     unsigned peer = runtime_peer(rig->runtime, "north");
     struct actor_id first;
 
     (void)s;
-    runtime_transport_set(rig->runtime, &mirror.port);
+    mirror_init(&mirror, rig->runtime);
     rig->token = runtime_remote(rig->runtime, "north", "token");
     for (size_t i = 1; i <= 2; i++) {
         runtime_link_up(rig->runtime, peer, PEER_NODE);
@@ -417,15 +405,11 @@ static void a_stored_rule_that_is_not_understood_is_told(void **s)
 {
     struct rig *rig = rig_new();
     struct store_port *store = store_memory_new(rig->disk);
-    struct credential credential;
+    struct credential credential = store_credential(1);
 
     (void)s;
-    credential_init(&credential);
-    snprintf(credential.profile, sizeof(credential.profile), "lab:me");
-    snprintf(credential.provider, sizeof(credential.provider), "lab");
-    snprintf(credential.mode, sizeof(credential.mode), "oauth");
-    credential.generation = 1;
     credential.rule = strdup("{\"tokenUrl\":7}");
+    credential_set(&credential.refresh, NULL); /* whose refresh would be another alarm */
     assert_true(store->open(store) >= 0);
     assert_int_equal(store->write_record(store, &credential), 0);
     store->close(store);

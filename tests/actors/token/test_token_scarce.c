@@ -303,13 +303,6 @@ static void keep(void *arg, struct stored *stored)
     stored_deinit(stored);
 }
 
-static void ignore(void *arg, const char *file, const char *why)
-{
-    (void)arg;
-    (void)file;
-    (void)why;
-}
-
 /* All a store can be asked, each only after what it builds on. */
 static bool use_store(struct store_port *store)
 {
@@ -326,7 +319,8 @@ static bool use_store(struct store_port *store)
     struct credential seen;
     credential_init(&seen);
     scarce.counting = true;
-    bool done = store->open(store) >= 0 && store->load(store, &loaded, keep, ignore) == 0 &&
+    bool done = store->open(store) >= 0 &&
+                store->load(store, &loaded, keep, store_ignore_bad) == 0 &&
                 store->write_record(store, &credential) == 0 &&
                 store->reserve(store, &credential, 1) == 0 &&
                 store->write_intent(store, &credential, &intent) == 0 &&
@@ -352,27 +346,16 @@ static bool use_store(struct store_port *store)
 static void leave_attempt(struct store_port *store)
 {
     struct credential credential = store_credential(7);
-    struct intent intent = {.generation = 7, .attempt = 1};
-    struct answer answer = {.generation = 7, .attempt = 1, .complete = true,
-                            .body = secret_new("answer", 6)};
-    size_t loaded = 0;
-    assert_true(store->open(store) >= 0);
-    assert_int_equal(store->load(store, &loaded, keep, ignore), 0);
-    assert_int_equal(store->write_record(store, &credential), 0);
-    assert_int_equal(store->reserve(store, &credential, 1), 0);
-    assert_int_equal(store->write_intent(store, &credential, &intent), 0);
-    assert_int_equal(store->write_answer(store, &credential, &answer), 0);
-    store->close(store);
+    store_leave_attempt(store, &credential, "answer");
     credential_deinit(&credential);
-    secret_free(answer.body);
 }
 
 static bool start_again(struct store_port *store)
 {
     size_t loaded = 0;
     scarce.counting = true;
-    bool done = store->open(store) >= 0 && store->load(store, &loaded, keep, ignore) == 0 &&
-                loaded == 1;
+    bool done = store->open(store) >= 0 &&
+                store->load(store, &loaded, keep, store_ignore_bad) == 0 && loaded == 1;
     scarce.counting = false;
     store->close(store);
     return done;

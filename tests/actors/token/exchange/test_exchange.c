@@ -121,6 +121,15 @@ static void run_whole(struct run *run, struct server *server, uint64_t timeout_m
     assert_int_equal(run->dones, 1);
 }
 
+/* One exchange with a server that does this, from the server's start to its stop. */
+static void run_against(struct run *run, struct server *server, enum script script,
+                        const char *text, uint64_t timeout_ms)
+{
+    server_start(server, script, text);
+    run_whole(run, server, timeout_ms);
+    server_stop(server);
+}
+
 static void run_forget(struct run *run)
 {
     secret_free(run->result.body);
@@ -129,15 +138,14 @@ static void run_forget(struct run *run)
 #define OK_TEXT                                                                                    \
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n"             \
     "{\"access_token\":\"a\"}"
+#define CUT_TEXT "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"acc"
 
 static void an_answer_arrives_whole_and_the_form_is_right(void **state)
 {
     (void)state;
     struct server server;
     struct run run;
-    server_start(&server, SCRIPT_ANSWER, OK_TEXT);
-    run_whole(&run, &server, PATIENCE_MS);
-    server_stop(&server);
+    run_against(&run, &server, SCRIPT_ANSWER, OK_TEXT, PATIENCE_MS);
     assert_int_equal(run.gates, 1);
     assert_int_equal(run.result.end, EXCHANGE_ANSWERED);
     assert_int_equal(run.result.http_status, 200);
@@ -192,9 +200,7 @@ static void a_close_before_the_answer_sends_the_token_once(void **state)
     (void)state;
     struct server server;
     struct run run;
-    server_start(&server, SCRIPT_CLOSE, NULL);
-    run_whole(&run, &server, PATIENCE_MS);
-    server_stop(&server);
+    run_against(&run, &server, SCRIPT_CLOSE, NULL, PATIENCE_MS);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
     assert_true(run.result.error[0] != '\0');
     assert_null(strstr(run.result.error, TOKEN));
@@ -213,9 +219,7 @@ static void a_redirect_is_an_answer_and_not_followed(void **state)
     snprintf(text, sizeof(text),
              "HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:%d/\r\nContent-Length: 0\r\n\r\n",
              other.port);
-    server_start(&server, SCRIPT_ANSWER, text);
-    run_whole(&run, &server, PATIENCE_MS);
-    server_stop(&server);
+    run_against(&run, &server, SCRIPT_ANSWER, text, PATIENCE_MS);
     server_stop(&other);
     assert_int_equal(run.result.end, EXCHANGE_ANSWERED);
     assert_int_equal(run.result.http_status, 307);
@@ -252,9 +256,7 @@ static void a_silent_server_ends_at_the_limit(void **state)
     (void)state;
     struct server server;
     struct run run;
-    server_start(&server, SCRIPT_SILENT, NULL);
-    run_whole(&run, &server, 1500);
-    server_stop(&server);
+    run_against(&run, &server, SCRIPT_SILENT, NULL, 1500);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
     assert_null(run.result.body);
     assert_int_equal(server.connections, 1);
@@ -266,9 +268,7 @@ static void an_answer_over_the_cap_is_unknown_and_kept_up_to_it(void **state)
     (void)state;
     struct server server;
     struct run run;
-    server_start(&server, SCRIPT_FLOOD, NULL);
-    run_whole(&run, &server, PATIENCE_MS);
-    server_stop(&server);
+    run_against(&run, &server, SCRIPT_FLOOD, NULL, PATIENCE_MS);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
     assert_int_equal(secret_length(run.result.body), ANSWER_MAX);
     assert_non_null(strstr(run.result.error, "larger"));
@@ -280,9 +280,7 @@ static void a_reset_in_the_answer_is_unknown_with_the_part_that_came(void **stat
     (void)state;
     struct server server;
     struct run run;
-    server_start(&server, SCRIPT_RESET, "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"acc");
-    run_whole(&run, &server, PATIENCE_MS);
-    server_stop(&server);
+    run_against(&run, &server, SCRIPT_RESET, CUT_TEXT, PATIENCE_MS);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
     assert_string_equal(secret_data(run.result.body), "{\"acc");
     assert_int_equal(server_count(&server, TOKEN), 1);
@@ -294,9 +292,7 @@ static void a_truncated_answer_is_unknown(void **state)
     (void)state;
     struct server server;
     struct run run;
-    server_start(&server, SCRIPT_ANSWER, "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"acc");
-    run_whole(&run, &server, PATIENCE_MS);
-    server_stop(&server);
+    run_against(&run, &server, SCRIPT_ANSWER, CUT_TEXT, PATIENCE_MS);
     assert_int_equal(run.result.end, EXCHANGE_UNKNOWN);
     assert_string_equal(secret_data(run.result.body), "{\"acc");
     assert_non_null(strstr(run.result.error, "remaining")); /* what libcurl says of it */
@@ -308,10 +304,8 @@ static void retry_after_is_read(void **state)
     (void)state;
     struct server server;
     struct run run;
-    server_start(&server, SCRIPT_ANSWER,
-                 "HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
-    run_whole(&run, &server, PATIENCE_MS);
-    server_stop(&server);
+    run_against(&run, &server, SCRIPT_ANSWER,
+                "HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n", PATIENCE_MS);
     assert_int_equal(run.result.end, EXCHANGE_ANSWERED);
     assert_int_equal(run.result.http_status, 429);
     assert_int_equal(run.result.retry_after_ms, 7000);

@@ -83,18 +83,27 @@ static void a_rejection_long_after_the_last_one_is_a_first_one(void **s)
     bench_free(bench);
 }
 
-static void a_key_cannot_be_refreshed_so_its_rejection_refuses(void **s)
+/* A bench with a login that has nothing to refresh it by; its token has an end, or none. */
+static struct bench *bench_with_fixed(const char *name, const char *mode, bool endless)
 {
     struct bench *bench = bench_new(ROTATION_STRICT);
-    struct stored stored = {.credential = bench_credential(bench, "lab:key", "key")};
+    struct stored stored;
+
+    bench->endless = endless;
+    stored = (struct stored){.credential = bench_credential(bench, name, name)};
+    snprintf(stored.credential.mode, sizeof(stored.credential.mode), "%s", mode);
+    credential_set(&stored.credential.refresh, NULL);
+    bench_load_stored(bench, &stored);
+    bench_ready(bench, 0);
+    return bench;
+}
+
+static void a_key_cannot_be_refreshed_so_its_rejection_refuses(void **s)
+{
+    struct bench *bench = bench_with_fixed("lab:key", "api_key", true);
     uint64_t waiter;
 
     (void)s;
-    snprintf(stored.credential.mode, sizeof(stored.credential.mode), "api_key");
-    credential_set(&stored.credential.refresh, NULL);
-    stored.credential.expires_at_ms = 0;
-    bench_load_stored(bench, &stored);
-    bench_ready(bench, 0);
     bench_pass(bench, 100 * BENCH_LIFE_MS);
     waiter = bench_ask(bench, "lab:key", BENCH_LIFE_MS, false);
     assert_granted(bench, waiter, 1);
@@ -108,15 +117,10 @@ static void a_key_cannot_be_refreshed_so_its_rejection_refuses(void **s)
 
 static void access_only_serves_until_its_end_then_says_so(void **s)
 {
-    struct bench *bench = bench_new(ROTATION_STRICT);
-    struct stored stored = {.credential = bench_credential(bench, "lab:me", "me")};
+    struct bench *bench = bench_with_fixed("lab:me", "access_only", false);
     uint64_t waiter;
 
     (void)s;
-    snprintf(stored.credential.mode, sizeof(stored.credential.mode), "access_only");
-    credential_set(&stored.credential.refresh, NULL);
-    bench_load_stored(bench, &stored);
-    bench_ready(bench, 0);
     waiter = bench_ask(bench, "lab:me", 0, false);
     assert_granted(bench, waiter, 1);
     bench_pass(bench, BENCH_LIFE_MS);
@@ -127,15 +131,10 @@ static void access_only_serves_until_its_end_then_says_so(void **s)
 
 static void a_key_with_an_end_is_refused_after_it(void **s)
 {
-    struct bench *bench = bench_new(ROTATION_STRICT);
-    struct stored stored = {.credential = bench_credential(bench, "lab:key", "key")};
+    struct bench *bench = bench_with_fixed("lab:key", "api_key", false);
     uint64_t waiter;
 
     (void)s;
-    snprintf(stored.credential.mode, sizeof(stored.credential.mode), "api_key");
-    credential_set(&stored.credential.refresh, NULL);
-    bench_load_stored(bench, &stored);
-    bench_ready(bench, 0);
     bench_pass(bench, BENCH_LIFE_MS);
     waiter = bench_ask(bench, "lab:key", 0, false);
     assert_refused(bench, waiter, "token_refused");
@@ -144,15 +143,10 @@ static void a_key_with_an_end_is_refused_after_it(void **s)
 
 static void a_rejected_token_that_cannot_be_refreshed_is_not_handed_out_again(void **s)
 {
-    struct bench *bench = bench_new(ROTATION_STRICT);
-    struct stored stored = {.credential = bench_credential(bench, "lab:me", "me")};
+    struct bench *bench = bench_with_fixed("lab:me", "access_only", false);
     uint64_t waiter;
 
     (void)s;
-    snprintf(stored.credential.mode, sizeof(stored.credential.mode), "access_only");
-    credential_set(&stored.credential.refresh, NULL);
-    bench_load_stored(bench, &stored);
-    bench_ready(bench, 0);
     waiter = bench_reject(bench, "lab:me");
     assert_refused(bench, waiter, "access_only");
     waiter = bench_ask(bench, "lab:me", 0, false);

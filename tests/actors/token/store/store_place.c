@@ -114,6 +114,23 @@ void store_place_restart(struct store_place *place)
     store_place_load(place);
 }
 
+void store_place_fill(struct store_place *place)
+{
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    assert_int_equal(store_save(place, 7), 0);
+    store_place_close(place);
+}
+
+void store_place_expect_refused(struct store_place *place, int error, const char *says)
+{
+    int got = store_place_open(place);
+    const char *why = got < 0 ? place->store->why(place->store) : "it opened";
+    if (got != error || strstr(why, says) == NULL) {
+        fail_msg("%d: %s", got, why);
+    }
+    store_place_close(place);
+}
+
 struct credential store_credential(uint64_t generation)
 {
     struct credential credential;
@@ -170,6 +187,35 @@ int store_release(struct store_place *place, uint64_t generation, uint32_t attem
     int error = place->store->release(place->store, &credential, attempt);
     credential_deinit(&credential);
     return error;
+}
+
+void store_attempt(struct store_place *place, uint64_t generation, uint32_t attempt)
+{
+    assert_int_equal(store_reserve(place, generation, attempt), 0);
+    assert_int_equal(store_intent(place, generation, attempt), 0);
+    assert_int_equal(store_answer(place, generation, attempt), 0);
+}
+
+void store_leave_attempt(struct store_port *store, const struct credential *credential,
+                         const char *body)
+{
+    struct intent intent = {.generation = credential->generation, .attempt = 1};
+    struct answer answer = {.generation = credential->generation, .attempt = 1, .complete = true,
+                            .http_status = 200, .body = secret_new(body, strlen(body))};
+    assert_int_equal(store->open(store), STORE_FRESH);
+    assert_int_equal(store->write_record(store, credential), 0);
+    assert_int_equal(store->reserve(store, credential, 1), 0);
+    assert_int_equal(store->write_intent(store, credential, &intent), 0);
+    assert_int_equal(store->write_answer(store, credential, &answer), 0);
+    store->close(store);
+    secret_free(answer.body);
+}
+
+void store_ignore_bad(void *arg, const char *file, const char *why)
+{
+    (void)arg;
+    (void)file;
+    (void)why;
 }
 
 static size_t scan(const struct store_place *place, const char *end, char *ret_name, size_t size)

@@ -28,6 +28,10 @@ void store_place_close(struct store_place *place);
 void store_place_load(struct store_place *place);
 /* Closes, opens on the real disk and loads; each must succeed. */
 void store_place_restart(struct store_place *place);
+/* A fresh store with generation 7 of lab:me, closed again. */
+void store_place_fill(struct store_place *place);
+/* Opening must fail so, with a sentence that has these words. */
+void store_place_expect_refused(struct store_place *place, int error, const char *says);
 
 /* A credential whose refresh token is "refresh-GENERATION"; of profile "lab:me". */
 struct credential store_credential(uint64_t generation);
@@ -36,6 +40,15 @@ int store_reserve(struct store_place *place, uint64_t generation, uint32_t attem
 int store_intent(struct store_place *place, uint64_t generation, uint32_t attempt);
 int store_answer(struct store_place *place, uint64_t generation, uint32_t attempt);
 int store_release(struct store_place *place, uint64_t generation, uint32_t attempt);
+/* Reservation, intent and answer; each must succeed. */
+void store_attempt(struct store_place *place, uint64_t generation, uint32_t attempt);
+
+/* In any store, which must be fresh: a record and its attempt 1, answered with this body, as a
+ * crash leaves them. Takes and closes the store. */
+void store_leave_attempt(struct store_port *store, const struct credential *credential,
+                         const char *body);
+/* For load, where what is bad is no matter. */
+void store_ignore_bad(void *arg, const char *file, const char *why);
 
 /* The only file in the store whose name ends so, with its directory; fails the test if there is
  * none. */

@@ -22,6 +22,21 @@ static int verify(struct store_place *place)
     return store_file_audit_verify(place->store);
 }
 
+/* The lines "one", "two", "three", so many of them, in a new log; its size, path and text. */
+static size_t write_log(struct store_place *place, int lines, char ret_path[256],
+                        char ret_text[4096])
+{
+    static const char *const texts[] = {"one", "two", "three"};
+    assert_int_equal(store_place_open(place), STORE_FRESH);
+    for (int i = 0; i < lines; i++) {
+        audit(place, texts[i]);
+    }
+    store_path(place, "audit.log", ret_path, 256);
+    size_t size = store_read_bytes(ret_path, ret_text, 4095);
+    ret_text[size] = '\0';
+    return size;
+}
+
 static void the_audit_log_is_a_chain_over_restarts(void **state)
 {
     struct store_place *place = *state;
@@ -71,12 +86,7 @@ static void whatever_is_changed_in_a_line_breaks_the_chain(void **state)
     };
     struct store_place *place = *state;
     char path[256], bytes[4096], changed[4096];
-    assert_int_equal(store_place_open(place), STORE_FRESH);
-    audit(place, "one");
-    audit(place, "two");
-    audit(place, "three");
-    store_path(place, "audit.log", path, sizeof(path));
-    bytes[store_read_bytes(path, bytes, sizeof(bytes) - 1)] = '\0';
+    write_log(place, 3, path, bytes);
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         snprintf(changed, sizeof(changed), "%s", rows[i].cut ? strchr(bytes, '\n') + 1 : bytes);
         change(changed, rows[i].from[0], rows[i].to[0]);
@@ -138,14 +148,8 @@ static void a_line_left_out_breaks_the_chain(void **state)
 {
     struct store_place *place = *state;
     char path[256], bytes[4096];
-    assert_int_equal(store_place_open(place), STORE_FRESH);
-    audit(place, "one");
-    audit(place, "two");
-    audit(place, "three");
+    size_t size = write_log(place, 3, path, bytes);
     store_place_close(place);
-    store_path(place, "audit.log", path, sizeof(path));
-    size_t size = store_read_bytes(path, bytes, sizeof(bytes) - 1);
-    bytes[size] = '\0';
     char *second = strchr(bytes, '\n') + 1, *third = strchr(second, '\n') + 1;
     size_t first_size = (size_t)(second - bytes), rest = size - (size_t)(third - bytes);
     assert_int_equal(truncate(path, (off_t)first_size), 0);
@@ -159,14 +163,8 @@ static void a_line_of_another_past_breaks_the_chain(void **state)
 {
     struct store_place *place = *state;
     char path[256], bytes[4096], other[4096];
-    assert_int_equal(store_place_open(place), STORE_FRESH);
-    audit(place, "one");
-    audit(place, "two");
-    audit(place, "three");
+    write_log(place, 3, path, bytes);
     store_place_close(place);
-    store_path(place, "audit.log", path, sizeof(path));
-    size_t size = store_read_bytes(path, bytes, sizeof(bytes) - 1);
-    bytes[size] = '\0';
     size_t first_size = (size_t)(strchr(bytes, '\n') + 1 - bytes);
     char *third = strchr(bytes + first_size, '\n') + 1;
     assert_int_equal(truncate(path, (off_t)first_size), 0);
@@ -184,12 +182,8 @@ static void a_torn_line_is_ended_and_the_chain_goes_on(void **state)
 {
     struct store_place *place = *state;
     char path[256], bytes[4096];
-    assert_int_equal(store_place_open(place), STORE_FRESH);
-    audit(place, "one");
-    audit(place, "two");
+    size_t size = write_log(place, 2, path, bytes);
     store_place_close(place);
-    store_path(place, "audit.log", path, sizeof(path));
-    size_t size = store_read_bytes(path, bytes, sizeof(bytes));
     assert_int_equal(truncate(path, (off_t)size - 10), 0);
     assert_int_equal(store_place_open(place), 0);
     audit(place, "three");
@@ -350,12 +344,8 @@ static void a_torn_line_that_cannot_be_ended_is_not_written_after(void **state)
 {
     struct store_place *place = *state;
     char path[256], bytes[4096];
-    assert_int_equal(store_place_open(place), STORE_FRESH);
-    audit(place, "one");
-    audit(place, "two");
+    size_t size = write_log(place, 2, path, bytes);
     store_place_close(place);
-    store_path(place, "audit.log", path, sizeof(path));
-    size_t size = store_read_bytes(path, bytes, sizeof(bytes));
     bool hit = true;
     for (unsigned k = 1; hit; k++) {
         struct faulty_disk faulty;

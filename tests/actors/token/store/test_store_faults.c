@@ -53,9 +53,7 @@ static void prepare(struct store_place *place)
     place->disk = NULL;
     store_place_close(place);
     temp_dir_remove(place->credentials);
-    assert_int_equal(store_place_open(place), STORE_FRESH);
-    assert_int_equal(store_save(place, 7), 0);
-    store_place_close(place);
+    store_place_fill(place);
 }
 
 static void expect_promises_kept(struct store_place *place, const struct progress *done,
@@ -148,13 +146,6 @@ static void drop_stored(void *arg, struct stored *stored)
     stored_deinit(stored);
 }
 
-static void ignore_bad(void *arg, const char *file, const char *why)
-{
-    (void)arg;
-    (void)file;
-    (void)why;
-}
-
 /* Generation 8 durable in its file and not renamed, as a crash between the two leaves it. */
 static void prepare_unrenamed(struct store_place *place)
 {
@@ -163,9 +154,7 @@ static void prepare_unrenamed(struct store_place *place)
     faulty_disk_init(&faulty);
     place->disk = &faulty.port;
     assert_true(store_place_open(place) >= 0);
-    assert_int_equal(store_reserve(place, 7, 1), 0);
-    assert_int_equal(store_intent(place, 7, 1), 0);
-    assert_int_equal(store_answer(place, 7, 1), 0);
+    store_attempt(place, 7, 1);
     faulty.fail_at = faulty.calls + 4; /* write, sync, close, rename */
     faulty.error = EIO;
     faulty.for_ever = true;
@@ -188,7 +177,7 @@ static void recovery_finishes_a_rename_whatever_interrupts_it(void **state)
             faulty.for_ever = i == 0;
             place->disk = &faulty.port;
             if (store_place_open(place) >= 0) {
-                place->store->load(place->store, NULL, drop_stored, ignore_bad);
+                place->store->load(place->store, NULL, drop_stored, store_ignore_bad);
             }
             last = faulty.calls < k ? 0 : last;
             store_place_restart(place);
@@ -211,9 +200,7 @@ static void a_file_that_failed_to_be_written_is_made_anew(void **state)
         faulty_disk_init(&faulty);
         place->disk = &faulty.port;
         assert_true(store_place_open(place) >= 0);
-        assert_int_equal(store_reserve(place, 7, 1), 0);
-        assert_int_equal(store_intent(place, 7, 1), 0);
-        assert_int_equal(store_answer(place, 7, 1), 0);
+        store_attempt(place, 7, 1);
         faulty.fail_at = faulty.calls + call;
         faulty.error = EIO;
         assert_int_equal(store_save(place, 8), -EIO);
@@ -235,7 +222,7 @@ static bool use_all(struct store_place *place, bool remove)
         return false;
     }
     place->loaded_count = 0;
-    place->store->load(place->store, place, drop_stored, ignore_bad);
+    place->store->load(place->store, place, drop_stored, store_ignore_bad);
     store_save(place, 7);
     if (store_reserve(place, 7, 1) == 0 && store_intent(place, 7, 1) == 0) {
         store_answer(place, 7, 1);

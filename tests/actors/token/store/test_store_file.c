@@ -18,24 +18,6 @@
 #include "store_place.h"
 #include "token/credential.h"
 
-/* A store with generation 7 of lab:me, closed again. */
-static void fill(struct store_place *place)
-{
-    assert_int_equal(store_place_open(place), STORE_FRESH);
-    assert_int_equal(store_save(place, 7), 0);
-    store_place_close(place);
-}
-
-static void expect_refused(struct store_place *place, int error, const char *says)
-{
-    int got = store_place_open(place);
-    const char *why = got < 0 ? place->store->why(place->store) : "it opened";
-    if (got != error || strstr(why, says) == NULL) {
-        fail_msg("%d: %s", got, why);
-    }
-    store_place_close(place);
-}
-
 static void expect_bad(struct store_place *place, const char *file, const char *says)
 {
     store_place_restart(place);
@@ -73,11 +55,9 @@ static void no_secret_stands_in_any_file_in_the_clear(void **state)
 {
     struct store_place *place = *state;
     static const char *const ends[] = {".record", ".intent", ".answer"};
-    fill(place);
+    store_place_fill(place);
     assert_int_equal(store_place_open(place), 0);
-    assert_int_equal(store_reserve(place, 7, 1), 0);
-    assert_int_equal(store_intent(place, 7, 1), 0);
-    assert_int_equal(store_answer(place, 7, 1), 0);
+    store_attempt(place, 7, 1);
     for (size_t i = 0; i < 3; i++) {
         char path[256], bytes[16384];
         store_find(place, ends[i], path, sizeof(path));
@@ -92,16 +72,16 @@ static void wrong_modes_are_refused_with_what_to_do(void **state)
 {
     struct store_place *place = *state;
     char key[256], record[256];
-    fill(place);
+    store_place_fill(place);
     assert_int_equal(chmod(place->credentials, 0755), 0);
-    expect_refused(place, -EPERM, "chmod 700");
+    store_place_expect_refused(place, -EPERM, "chmod 700");
     assert_int_equal(chmod(place->credentials, 0700), 0);
     assert_int_equal(chmod(place->directory, 0777), 0);
-    expect_refused(place, -EPERM, "chmod 700");
+    store_place_expect_refused(place, -EPERM, "chmod 700");
     assert_int_equal(chmod(place->directory, 0755), 0); /* others may look at the state directory */
     store_path(place, "key", key, sizeof(key));
     assert_int_equal(chmod(key, 0644), 0);
-    expect_refused(place, -EPERM, "chmod 600");
+    store_place_expect_refused(place, -EPERM, "chmod 600");
     assert_int_equal(chmod(key, 0600), 0);
     store_find(place, ".record", record, sizeof(record));
     assert_int_equal(chmod(record, 0640), 0);
@@ -115,7 +95,7 @@ static void symbolic_and_hard_links_are_refused(void **state)
 {
     struct store_place *place = *state;
     char record[256], other[256];
-    fill(place);
+    store_place_fill(place);
     store_find(place, ".record", record, sizeof(record));
     snprintf(other, sizeof(other), "%s/elsewhere", place->directory);
     assert_int_equal(link(record, other), 0);
@@ -128,14 +108,14 @@ static void symbolic_and_hard_links_are_refused(void **state)
     snprintf(other, sizeof(other), "%s/moved", place->directory);
     assert_int_equal(rename(place->credentials, other), 0);
     assert_int_equal(symlink("moved", place->credentials), 0);
-    expect_refused(place, -ENOTDIR, "symbolic link");
+    store_place_expect_refused(place, -ENOTDIR, "symbolic link");
 }
 
 static void a_planted_link_is_not_written_through(void **state)
 {
     struct store_place *place = *state;
     char victim[256], record[256], planted[300];
-    fill(place);
+    store_place_fill(place);
     store_find(place, ".record", record, sizeof(record));
     snprintf(victim, sizeof(victim), "%s/victim", place->directory);
     store_write_bytes(victim, "precious", 8, 0);
@@ -189,7 +169,7 @@ static void a_copied_store_says_so_until_it_is_adopted(void **state)
 {
     struct store_place *place = *state;
     char original[256];
-    fill(place);
+    store_place_fill(place);
     snprintf(original, sizeof(original), "%s/original", place->directory);
     assert_int_equal(rename(place->credentials, original), 0);
     copy_directory(original, place->credentials);
@@ -207,7 +187,7 @@ static void a_moved_store_opens(void **state)
 {
     struct store_place *place = *state;
     char elsewhere[TEMP_DIR_MAX];
-    fill(place);
+    store_place_fill(place);
     snprintf(elsewhere, sizeof(elsewhere), "%.50s-m", place->directory);
     assert_int_equal(rename(place->directory, elsewhere), 0);
     snprintf(place->directory, sizeof(place->directory), "%s", elsewhere);
@@ -227,7 +207,7 @@ static void a_store_on_another_machine_is_a_copy(void **state)
     struct store_place *place = *state;
     struct disk_port disk = *disk_real();
     disk.machine = other_machine;
-    fill(place);
+    store_place_fill(place);
     place->disk = &disk;
     assert_int_equal(store_place_open(place), STORE_COPIED);
     store_place_close(place); /* the disk ends here */
@@ -239,11 +219,11 @@ static void a_lost_key_is_an_error_and_not_a_fresh_start(void **state)
 {
     struct store_place *place = *state;
     char key[256], aside[256];
-    fill(place);
+    store_place_fill(place);
     store_path(place, "key", key, sizeof(key));
     store_path(place, "key.aside", aside, sizeof(aside));
     assert_int_equal(rename(key, aside), 0);
-    expect_refused(place, -ENOKEY, "put it back");
+    store_place_expect_refused(place, -ENOKEY, "put it back");
     assert_int_equal(rename(aside, key), 0);
     store_place_restart(place);
     assert_int_equal(place->loaded_count, 1);
@@ -251,14 +231,14 @@ static void a_lost_key_is_an_error_and_not_a_fresh_start(void **state)
     store_write_bytes(key, "QRKEY-1\nanother key of the same leng", 36, 0);
     expect_bad(place, ".record", "does not authenticate");
     store_write_bytes(key, "rubbish", 7, 0);
-    expect_refused(place, -EBADMSG, "not a key file");
+    store_place_expect_refused(place, -EBADMSG, "not a key file");
 }
 
 static void a_changed_byte_anywhere_is_found(void **state)
 {
     struct store_place *place = *state;
     char path[256], bytes[4096];
-    fill(place);
+    store_place_fill(place);
     store_find(place, ".record", path, sizeof(path));
     size_t size = store_read_bytes(path, bytes, sizeof(bytes));
     assert_in_range(size, 257, 4096);
@@ -279,7 +259,7 @@ static void a_damaged_record_is_kept_beside_its_successor(void **state)
 {
     struct store_place *place = *state;
     char path[256];
-    fill(place);
+    store_place_fill(place);
     store_find(place, ".record", path, sizeof(path));
     store_write_bytes(path, "X", 1, 300);
     expect_bad(place, ".record", "torn");
@@ -294,7 +274,7 @@ static void a_record_under_another_name_is_refused(void **state)
 {
     struct store_place *place = *state;
     char path[256], other[256];
-    fill(place);
+    store_place_fill(place);
     store_find(place, ".record", path, sizeof(path));
     store_path(place, "lab_you-0000000000000000.record", other, sizeof(other));
     assert_int_equal(rename(path, other), 0);
@@ -352,7 +332,7 @@ static void a_torn_intent_counts_as_sent(void **state)
 {
     struct store_place *place = *state;
     char path[256];
-    fill(place);
+    store_place_fill(place);
     assert_int_equal(store_place_open(place), 0);
     assert_int_equal(store_reserve(place, 7, 3), 0);
     store_find(place, ".intent", path, sizeof(path));
@@ -370,7 +350,7 @@ static void an_older_record_put_back_keeps_the_intents_it_lacks(void **state)
 {
     struct store_place *place = *state;
     char path[256], bytes[4096];
-    fill(place);
+    store_place_fill(place);
     store_find(place, ".record", path, sizeof(path));
     size_t size = store_read_bytes(path, bytes, sizeof(bytes));
     assert_int_equal(store_place_open(place), 0);
@@ -490,7 +470,7 @@ static void a_full_disk_shows_before_the_token_is_spent(void **state)
         print_message("skipped: mounts are root's to make\n");
         skip();
     }
-    fill(place);
+    store_place_fill(place);
     snprintf(path, sizeof(path), "%s/ballast", place->directory);
     int fd = open(path, O_WRONLY | O_CREAT, 0600);
     assert_int_equal(posix_fallocate(fd, 0, 900 << 10), 0);
@@ -549,9 +529,9 @@ static void a_read_only_disk_is_named(void **state)
         print_message("skipped: mounts are root's to make\n");
         skip();
     }
-    fill(place);
+    store_place_fill(place);
     assert_int_equal(mount(NULL, place->directory, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
-    expect_refused(place, -EROFS, "lock");
+    store_place_expect_refused(place, -EROFS, "lock");
     umount(place->directory);
 }
 

@@ -125,13 +125,6 @@ static void note_generation(void *arg, struct stored *stored)
     stored_deinit(stored);
 }
 
-static void ignore_bad(void *arg, const char *file, const char *why)
-{
-    (void)arg;
-    (void)file;
-    (void)why;
-}
-
 static void what_a_full_disk_does_not_rename_counts_all_the_same(void **state)
 {
     struct store_place *place = *state;
@@ -143,7 +136,7 @@ static void what_a_full_disk_does_not_rename_counts_all_the_same(void **state)
             uint64_t generation = 0;
             assert_int_equal(store_place_open(place), 0);
             assert_int_equal(place->store->load(place->store, &generation, note_generation,
-                                                ignore_bad), 0);
+                                                store_ignore_bad), 0);
             assert_int_equal(generation, 8);
             assert_int_equal(store_count(place, ".intent"), attempts + 1);
         }
@@ -171,7 +164,7 @@ static void a_full_disk_that_cannot_be_read_is_not_taken_for_an_older_one(void *
         full.fail_open = ++opens;
         uint64_t generation = 0;
         bool loads = place->store->load(place->store, &generation, note_generation,
-                                        ignore_bad) == 0;
+                                        store_ignore_bad) == 0;
         assert_true(generation == 8 || (!loads && generation == 0));
         failed += loads ? 0 : 1;
     } while (full.opens >= opens);
@@ -220,7 +213,7 @@ static void load_with_faults(struct store_place *place)
         faulty.fail_at = faulty.calls + ++calls;
         faulty.error = EIO;
         faulty.for_ever = true;
-        place->store->load(place->store, &generation, note_generation, ignore_bad);
+        place->store->load(place->store, &generation, note_generation, store_ignore_bad);
     } while (faulty.calls >= faulty.fail_at);
     store_place_restart(place);
 }
@@ -232,9 +225,7 @@ static void what_was_sent_for_a_login_ends_with_it(void **state)
     for (int damaged = 0; damaged < 2; damaged++) {
         store_place_restart(place);
         assert_int_equal(store_save(place, 7), 0);
-        assert_int_equal(store_reserve(place, 7, 1), 0);
-        assert_int_equal(store_intent(place, 7, 1), 0);
-        assert_int_equal(store_answer(place, 7, 1), 0);
+        store_attempt(place, 7, 1);
         store_find(place, ".record", record, sizeof(record));
         write_neighbour(record);
         if (damaged) {

@@ -34,39 +34,22 @@ void __wrap_free(void *pointer)
     __real_free(pointer);
 }
 
-static void expect_refused(struct store_place *place, int error, const char *says)
-{
-    int got = store_place_open(place);
-    const char *why = got < 0 ? place->store->why(place->store) : "it opened";
-    if (got != error || strstr(why, says) == NULL) {
-        fail_msg("%d: %s", got, why);
-    }
-    store_place_close(place);
-}
-
-static void fill(struct store_place *place)
-{
-    assert_int_equal(store_place_open(place), STORE_FRESH);
-    assert_int_equal(store_save(place, 7), 0);
-    store_place_close(place);
-}
-
 static void a_key_or_an_identity_that_is_none_is_refused(void **state)
 {
     struct store_place *place = *state;
     static const struct {
         const char *name, *says;
     } files[] = {{"key", "not a key file"}, {"store", "is damaged"}};
-    fill(place);
+    store_place_fill(place);
     for (int i = 0; i < 2; i++) {
         char path[256], bytes[256];
         store_path(place, files[i].name, path, sizeof(path));
         size_t size = store_read_bytes(path, bytes, sizeof(bytes));
         assert_int_equal(truncate(path, (off_t)size - 1), 0);
-        expect_refused(place, -EBADMSG, files[i].says);
+        store_place_expect_refused(place, -EBADMSG, files[i].says);
         store_write_bytes(path, bytes, size, 0);
         store_write_bytes(path, "X", 1, 0);
-        expect_refused(place, -EBADMSG, files[i].says);
+        store_place_expect_refused(place, -EBADMSG, files[i].says);
         store_write_bytes(path, bytes, size, 0);
         assert_int_equal(store_place_open(place), 0);
         store_place_close(place);
@@ -77,21 +60,21 @@ static void a_lost_identity_is_an_error_while_records_stand(void **state)
 {
     struct store_place *place = *state;
     char path[256];
-    fill(place);
+    store_place_fill(place);
     store_path(place, "store", path, sizeof(path));
     assert_int_equal(unlink(path), 0);
-    expect_refused(place, -ENOENT, "1 credentials");
+    store_place_expect_refused(place, -ENOENT, "1 credentials");
 }
 
 static void a_directory_in_a_files_place_is_refused(void **state)
 {
     struct store_place *place = *state;
     char path[256];
-    fill(place);
+    store_place_fill(place);
     store_path(place, "key", path, sizeof(path));
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkdir(path, 0600), 0);
-    expect_refused(place, -EPERM, "not a regular file");
+    store_place_expect_refused(place, -EPERM, "not a regular file");
     assert_int_equal(rmdir(path), 0);
 }
 
@@ -110,12 +93,12 @@ static void a_holder_that_did_not_say_its_name_is_still_one(void **state)
 {
     struct store_place *place = *state;
     char path[256];
-    fill(place);
+    store_place_fill(place);
     store_path(place, "lock", path, sizeof(path));
     int fd = open(path, O_RDWR);
     assert_int_equal(flock(fd, LOCK_EX), 0);
     assert_int_equal(ftruncate(fd, 0), 0);
-    expect_refused(place, -EBUSY, "it did not say which");
+    store_place_expect_refused(place, -EBUSY, "it did not say which");
     close(fd);
     assert_int_equal(store_place_open(place), 0);
 }
@@ -195,14 +178,14 @@ static unsigned count_noticed(struct store_place *place, void (*falsify)(struct 
 static void what_belongs_to_another_user_is_refused(void **state)
 {
     struct store_place *place = *state;
-    fill(place);
+    store_place_fill(place);
     assert_true(count_noticed(place, change_owner, -EPERM) >= 6); /* two directories, four files */
 }
 
 static void a_lock_file_that_was_replaced_holds_nothing(void **state)
 {
     struct store_place *place = *state;
-    fill(place);
+    store_place_fill(place);
     assert_true(count_noticed(place, change_inode, -EBUSY) >= 2);
     assert_true(count_noticed(place, change_device, -EBUSY) >= 2);
 }
@@ -266,7 +249,7 @@ static void what_stands_in_a_directorys_place_is_named(void **state)
     struct store_place *place = *state;
     char name[300];
     store_write_bytes(place->credentials, "x", 1, 0);
-    expect_refused(place, -ENOTDIR, "is a symbolic link or no directory");
+    store_place_expect_refused(place, -ENOTDIR, "is a symbolic link or no directory");
     assert_int_equal(unlink(place->credentials), 0);
     memset(name, 'x', sizeof(name));
     name[sizeof(name) - 1] = '\0';

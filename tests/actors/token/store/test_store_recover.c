@@ -390,13 +390,6 @@ static void count_sent(void *arg, struct stored *stored)
     stored_deinit(stored);
 }
 
-static void ignore_bad(void *arg, const char *file, const char *why)
-{
-    (void)arg;
-    (void)file;
-    (void)why;
-}
-
 static void attempts_of_one_number_are_told_apart_by_their_profile(void **state)
 {
     struct store_place *place = *state;
@@ -413,7 +406,7 @@ static void attempts_of_one_number_are_told_apart_by_their_profile(void **state)
         credential_deinit(&credential);
     }
     assert_int_equal(store_place_open(place), 0);
-    assert_int_equal(place->store->load(place->store, &sent, count_sent, ignore_bad), 0);
+    assert_int_equal(place->store->load(place->store, &sent, count_sent, store_ignore_bad), 0);
     assert_int_equal(sent, 3);
 }
 

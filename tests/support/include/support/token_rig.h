@@ -18,6 +18,7 @@
 #include "proto/system.h"
 #include "proto/token.h"
 #include "runtime/runtime.h"
+#include "runtime/transport.h"
 #include "support/store_memory.h"
 #include "token/credential.h"
 #include "token/token.h"
@@ -107,6 +108,16 @@ struct credit_order {
 
 extern const struct actor_ops asker_ops; /* config: struct asker */
 
+/* ---- a link that ends where it begins ------------------------------------------------------- */
+
+/* What a runtime sends to any of its peers comes back to itself, as from that peer. */
+struct mirror {
+    struct transport_port port; /* first */
+    struct runtime *runtime;
+};
+
+void mirror_init(struct mirror *mirror, struct runtime *runtime); /* links are still down */
+
 /* ---- the rig -------------------------------------------------------------------------------- */
 
 struct rig {
@@ -137,6 +148,8 @@ void rig_boot(struct rig *rig);
 struct rig *rig_new(void);
 /* As kill -9: the memory is gone, the disk stays. */
 void rig_crash(struct rig *rig);
+/* A crash, and a boot on a copy of the disk. */
+void rig_boot_copied(struct rig *rig);
 void rig_free(struct rig *rig);
 uint64_t rig_send(struct rig *rig, struct message *message, uint32_t credit,
                   uint64_t deadline_ms);
