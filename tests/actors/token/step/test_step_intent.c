@@ -43,6 +43,39 @@ static void the_intent_says_which_attempt_it_is_and_when_and_in_which_boot(void 
     bench_free(bench);
 }
 
+/* What was sent after the provider's window had closed is a first attempt for a window of its own;
+ * inside it, or under a rule without windows, the first one stays the first. */
+static void a_grace_window_counts_from_the_first_attempt_in_it(void **s)
+{
+    static const struct {
+        enum rotation rotation;
+        uint64_t pause_ms;
+        bool is_new;
+    } rows[] = {{ROTATION_GRACE, 1000, false},
+                {ROTATION_GRACE, 2 * BENCH_LIFE_MS, true},
+                {ROTATION_STRICT, 2 * BENCH_LIFE_MS, false},
+                {ROTATION_TWO_PHASE, 2 * BENCH_LIFE_MS, false}};
+
+    (void)s;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct bench *bench = bench_with(rows[i].rotation, "lab:me");
+        const struct intent *intent = &bench_profile(bench, "lab:me")->intent;
+        int64_t first_ms = bench->wall_ms;
+        uint64_t first_ns = bench->now_ns;
+
+        bench_ask(bench, "lab:me", 0, true);
+        bench_send(bench, "lab:me");
+        bench_exchanged(bench, "lab:me", EXCHANGE_UNKNOWN, 0);
+        bench_pass(bench, rows[i].pause_ms);
+        bench_send(bench, "lab:me");
+        assert_int_equal(intent->attempt, 2);
+        assert_true(intent->wall_ms > first_ms && intent->boot_ns > first_ns);
+        assert_int_equal(intent->first_wall_ms, rows[i].is_new ? intent->wall_ms : first_ms);
+        assert_int_equal(intent->first_boot_ns, rows[i].is_new ? intent->boot_ns : first_ns);
+        bench_free(bench);
+    }
+}
+
 static void what_a_found_answer_says_is_true_of_its_own_attempt_only(void **s)
 {
     static const struct {
@@ -258,6 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_intent_says_which_attempt_it_is_and_when_and_in_which_boot),
+        cmocka_unit_test(a_grace_window_counts_from_the_first_attempt_in_it),
         cmocka_unit_test(what_a_found_answer_says_is_true_of_its_own_attempt_only),
         cmocka_unit_test(a_request_found_had_ended_with_its_process_or_by_its_time_limit),
         cmocka_unit_test(the_audit_says_why_each_refresh_was_started),
