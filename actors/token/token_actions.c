@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "step/step_internal.h"
-
 int64_t token_wall(const struct token_state *state, uint64_t at_ns)
 {
     uint64_t now = context_now_ns(state->context);

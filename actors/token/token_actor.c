@@ -18,7 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "step/step_internal.h"
 #include "token_internal.h"
 
 #define FROM_ASKER (FROM_LOCAL | FROM_NODE | FROM_CLIENT)

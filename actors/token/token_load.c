@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "step/step_internal.h"
 #include "token/wipe.h"
 #include "token_internal.h"
 

@@ -3,14 +3,13 @@
 #include <errno.h>
 #include <string.h>
 
-#include "step/step_internal.h"
 #include "token_internal.h"
 
-static struct message *describe(struct token_state *state, const struct profile *profile)
+static struct message *describe(struct token_state *state, const struct profile *profile,
+                                const struct token_event *look)
 {
     const struct credential *credential = &profile->credential;
-    uint64_t now = context_now_ns(state->context), due = policy_due(profile, now), allowed;
-    const struct cooling *cooling = token_cooling(profile, now);
+    const struct cooling *cooling = token_cooling(profile, look->now_ns);
     struct token_profile row = {
         .profile = proto_text(credential->profile),
         .provider = proto_text(credential->provider),
@@ -21,6 +20,7 @@ static struct message *describe(struct token_state *state, const struct profile 
         .remedy = proto_text(profile_remedy(profile)),
         .generation = credential->generation,
         .expires_at_ms = token_wall(state, profile->expires_ns),
+        .refresh_at_ms = token_wall(state, token_step_refresh_at(&state->step, profile, look)),
         .waiters = profile->waiter_count,
         .refreshes = profile->refreshes,
         .waited = profile->waited,
@@ -36,10 +36,6 @@ static struct message *describe(struct token_state *state, const struct profile 
         row.cooling_until_ms = token_wall(state, cooling->until_ns);
         row.cooling_model = proto_text(cooling->model);
     }
-    if (due != UINT64_MAX && policy_obstacle(&state->step, profile) == NULL) {
-        allowed = policy_allowed_at(&state->step, profile);
-        row.refresh_at_ms = token_wall(state, due > allowed ? due : allowed);
-    }
     return actor_pack(token_profile, &row);
 }
 
@@ -52,29 +48,25 @@ static void finish(struct token_state *state, struct status_stream *stream)
     token_answer(state, request.n, actor_pack(done, (&(struct done){.count = count})));
 }
 
-/* The policy asks for the time of the event at work; looking is one, too. */
 static void go_on(struct token_state *state, struct status_stream *stream)
 {
     struct token_event look = token_event(state, EVENT_TIMER);
 
-    state->step.event = &look;
     while (stream->next < state->step.profile_count) {
         const struct profile *profile = state->step.profiles[stream->next];
         struct message *message = NULL;
 
         if (stream->only[0] == '\0' || token_step_find(&state->step, stream->only) == profile) {
-            message = describe(state, profile);
+            message = describe(state, profile, &look);
             if (message == NULL)
                 break;
             if (context_part(state->context, stream->request, message) == -EAGAIN) {
                 message_free(message); /* made anew when there is credit */
-                state->step.event = NULL;
                 return;
             }
         }
         stream->next++;
     }
-    state->step.event = NULL;
     finish(state, stream);
 }
 

@@ -20,10 +20,13 @@ TIDY_TREE = {
                          + FUNCTION % "    const char *s = \"system(\";\n    port->time(s);\n"
                          + FUNCTION % ("    one();\n" * 66),
     "runtime/include/runtime/actor.h": SPDX + ONCE,
+    "tools/a/view/view.c": SPDX + "#include \"a/view/internal.h\"\n",
     "proto/pack.c": SPDX + "#include <msgpack/pack.h>\n#include \"proto/schema.h\"\n",
     "actors/token/token.c": SPDX + "#include <curl/curl.h>\n#include \"token/store.h\"\n"
                             "#include \"step/inside.h\"\n",
     "actors/token/step/inside.h": SPDX + ONCE,
+    "actors/token/step/step.c": SPDX + "#include \"step_internal.h\"\n",
+    "tests/test_step.c": SPDX + "#include \"step/step_internal.h\"\n",
     "actors/model/model.c": SPDX + "/* the " + "assis" + "tant's turn */\n",
     "tests/test_a.c": SPDX + "#include <msgpack.h>\n#include <cmocka.h>\n",
     "CMakeLists.txt": "queenright_library(a SOURCES a.c MAY_USE proto WRAPS PkgConfig::zmq)\n",
@@ -45,6 +48,7 @@ PLANTED = (
     ("actors/model/a.c", SPDX + "#include \"token/store.h\"\n", "layer", "by message"),
     ("actors/model/a.c", SPDX + "#include \"step/inside.h\"\n", "layer", "by message"),
     ("actors/model/a.c", SPDX + "#include \"../http/http.h\"\n", "layer", "walking"),
+    ("actors/token/a.c", SPDX + "#include \"step/step_internal.h\"\n", "layer", "private"),
     ("runtime/a.c", SPDX + "/* like a Token */\n", "layer", "the word Token"),
     ("runtime/a.c", SPDX + "int on_token_get;\n", "layer", "the word token"),
     ("runtime/a.c", SPDX + "/* LLMs */\n", "layer", "the word LLM"),

@@ -90,6 +90,10 @@ def check_header_owner(path, line, header, report):
 def check_own_header(root, path, line, header, report):
     if "../" in header:
         report(path, line, "layer", f"\"{header}\": name the layer instead of walking there")
+    folder = "/" + os.path.dirname(path)
+    if header.endswith("internal.h") and not path.startswith("tests/") and \
+            not folder.endswith(("/" + os.path.dirname(header)).rstrip("/")):
+        report(path, line, "layer", f"\"{header}\" is private to its folder and its tests")
     for folder, pattern in LAYER_RULES:
         if path.startswith(folder) and re.match(pattern, header):
             report(path, line, "layer", f"{folder} must not include \"{header}\"")

@@ -4,8 +4,6 @@
 
 #include "token/step.h"
 
-#define MS_NS 1000000ull
-
 /* A keeper that drains finishes what has begun, serves what is valid, and begins nothing: who needs
  * more is sent to the next keeper. */
 #define STOPPING_WHY "the keeper is stopping"
@@ -34,8 +32,6 @@ uint64_t step_backoff(struct token_step *step, uint64_t base_ms, uint64_t max_ms
 /* Puts the credential's wall times onto the boot clock and plans its refresh. */
 void profile_plan(struct token_step *step, struct profile *profile);
 uint64_t profile_left_ms(const struct profile *profile, uint64_t now_ns); /* UINT64_MAX: no end */
-/* The access token at hand may be handed out. */
-bool profile_usable(const struct profile *profile, uint64_t now_ns);
 bool profile_in_use(const struct profile *profile);
 /* A refresh is called for at this time (UINT64_MAX: not at all), were nothing in its way. */
 uint64_t policy_due(const struct profile *profile, uint64_t now_ns);
@@ -53,8 +49,6 @@ uint64_t policy_resend_at(const struct token_step *step, const struct profile *p
 uint64_t policy_recovered_end(const struct token_step *step, const struct profile *profile);
 /* At the gate, the last moment: may n be spent now? */
 bool policy_may_open(const struct token_step *step, const struct profile *profile);
-/* Account-wide cooling at work, or NULL. */
-const struct cooling *profile_cooling(const struct profile *profile, uint64_t now_ns);
 
 /* ---- step_refresh.c ------------------------------------------------------------------------- */
 

@@ -301,3 +301,15 @@ bool policy_may_open(const struct token_step *step, const struct profile *profil
         return false;
     return !profile->maybe_spent || policy_resend_at(step, profile) <= step_now(step);
 }
+
+uint64_t token_step_refresh_at(struct token_step *step, const struct profile *profile,
+                               const struct token_event *look)
+{
+    uint64_t due = policy_due(profile, look->now_ns), at = 0;
+
+    step->event = look;
+    if (due != UINT64_MAX && policy_obstacle(step, profile) == NULL)
+        at = max_u64(due, policy_allowed_at(step, profile));
+    step->event = NULL;
+    return at;
+}

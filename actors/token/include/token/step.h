@@ -28,6 +28,7 @@
 #include "token/store.h"
 #include "token/token.h"
 
+#define MS_NS 1000000ull
 #define STEP_PROFILES_MAX 256
 #define STEP_WAITERS_MAX 4096
 #define STEP_IMPORTS_MAX 64
@@ -309,6 +310,17 @@ void token_step_run(struct token_step *step, const struct token_event *event);
 struct profile *token_step_find(const struct token_step *step, const char *name);
 /* Nothing in flight that a stop of the process would harm. */
 bool token_step_quiet(const struct token_step *step);
+
+/* ---- what is shown of a profile ------------------------------------------------------------- */
+
+/* The access token at hand may be handed out. */
+bool profile_usable(const struct profile *profile, uint64_t now_ns);
+/* Account-wide cooling at work, or NULL. */
+const struct cooling *profile_cooling(const struct profile *profile, uint64_t now_ns);
+/* When its next refresh starts, as things stand; 0: something is in the way for good. The event
+ * tells the time and is not run; none is at work. */
+uint64_t token_step_refresh_at(struct token_step *step, const struct profile *profile,
+                               const struct token_event *look);
 const char *profile_state_name(enum profile_state state);
 /* For people: what to do about the state or fault; "" when all is well. */
 const char *profile_remedy(const struct profile *profile);
