@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node that dies in the middle of a turn: who asked is told at once, the other node goes on, the
 node comes back by itself, and the transcript shows the turn as interrupted, never as an answer. A
-keeper that dies again and again, before anyone has met it, is started again each time."""
+keeper that dies again and again, before anyone has met it, is started again each time. While none
+can start, `up` still answers, reloads and goes down."""
+import contextlib
+import fcntl
 import json
 import os
+import signal
 import time
 
 import e2e
@@ -24,6 +28,50 @@ def keeper_dies_before_it_is_met():
         assert swarm.ask("atlas").stdout.strip()
         swarm.down()
         print("a keeper killed 24 times as soon as it ran: it is there again")
+
+
+@contextlib.contextmanager
+def store_held(swarm):
+    """The keeper is gone, and somebody else has its store who does not listen."""
+    up = swarm.pids()["up"]
+    os.kill(up, signal.SIGSTOP)
+    swarm.kill("keeper")
+    with open(swarm.state + "/credentials/lock", "r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.kill(up, signal.SIGCONT)
+        time.sleep(1)  # by now it has begun to look for a keeper
+        yield
+
+
+def keeper_state(swarm):
+    shown = json.loads(swarm.call("status", "--json", check=False).stdout)
+    return next(row["state"] for row in shown["processes"] if row["kind"] == "keeper")
+
+
+def soon(what, call, limit_s=5):
+    began = time.monotonic()
+    result = call()
+    took_s = time.monotonic() - began
+    assert took_s < limit_s, f"{what}: {took_s:.1f} s"
+    return result
+
+
+def up_answers_while_no_keeper_can_start():
+    with e2e.Run() as run:
+        practice = run.practice("--access-life=1h")
+        swarm = Swarm(run, practice.url)
+        swarm.practice_login(practice)
+        swarm.up()
+        with store_held(swarm):
+            for _ in range(3):
+                assert soon("status", lambda: keeper_state(swarm)) == "down"
+            soon("reload", lambda: swarm.call("reload"))
+        e2e.wait_until("a keeper runs, and is met", lambda: keeper_state(swarm) == "up")
+        assert swarm.ask("atlas").stdout.strip()
+        with store_held(swarm):
+            soon("down", swarm.down)
+        e2e.wait_until("the swarm is gone", lambda: not set(swarm.pids()) - {"keeper"})
+        print("while another held the store: status, reload and down were answered")
 
 
 def node_dies_in_a_turn():
@@ -66,6 +114,7 @@ def node_dies_in_a_turn():
 
 def main():
     keeper_dies_before_it_is_met()
+    up_answers_while_no_keeper_can_start()
     node_dies_in_a_turn()
 
 

@@ -267,6 +267,17 @@ static int print_processes(const struct command_call *call, struct swarm_view *v
     return code;
 }
 
+/* Waits for no keeper: that one runs is for `up` to see to, and this shows how it goes. */
+static int print_logins(const struct command_call *call, const struct swarm_view *view)
+{
+    for (size_t i = 0; i < view->process_count; i++)
+        if (strcmp(view->processes[i].kind, "keeper") == 0 && view->processes[i].pid == 0) {
+            command_error("keeper.log says why; up starts it again", "the keeper does not run");
+            return EXIT_CODE_UNAVAILABLE;
+        }
+    return auth_print_logins(call, NULL);
+}
+
 /* JSON: one object of three arrays; people: three tables. */
 int cmd_status(struct command_call *call)
 {
@@ -281,7 +292,7 @@ int cmd_status(struct command_call *call)
     next = print_agents(call, view);
     code = next > code ? next : code;
     fputs(call->json ? ", \"logins\":\n" : "\n", stdout);
-    next = auth_print_logins(call, NULL);
+    next = print_logins(call, view);
     if (call->json)
         fputs(next > EXIT_CODE_SOON ? "[]}\n" : "}\n", stdout);
     swarms_view_free(view);

@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "actors/handler.h"
 #include "proto/control.h"
@@ -24,6 +26,7 @@
 #define PATIENCE_NS 30000000000ull /* with one that holds the store, and does not listen yet */
 #define PAUSE_MS 20u
 #define PAUSE_DOUBLINGS 5u
+#define SOCKETS "/proc/net/unix"
 
 /* One that says nothing is not of another version: it has too much to do, or is just leaving. */
 static int silence(const struct message *answer)
@@ -76,7 +79,7 @@ static void drain(struct link_client *client)
 static bool nobody_listens(const char *endpoint)
 {
     const char *path = endpoint + strlen("ipc://");
-    FILE *sockets = fopen("/proc/net/unix", "re");
+    FILE *sockets = fopen(SOCKETS, "re");
     bool found = false;
     char line[512];
 
@@ -124,18 +127,22 @@ static int say(char *ret_why, size_t size, int rc, const char *why)
     return rc;
 }
 
-static int spawn(const struct paths *paths, char *ret_line, size_t size)
+static int spawn(const struct paths *paths, int *ret_ready_fd)
 {
     char log_path[PATH_MAX];
     struct process_spec spec = {
         .args = {"keeper", NULL}, .log_path = log_path, .own_session = true};
-    int ready_fd, rc;
+    int rc = paths_keeper_log(paths, log_path, sizeof(log_path));
     pid_t pid;
 
+    return rc < 0 ? rc : process_spawn(&spec, &pid, ret_ready_fd);
+}
+
+static int spawn_and_wait(const struct paths *paths, char *ret_line, size_t size)
+{
+    int ready_fd, rc = spawn(paths, &ready_fd);
+
     ret_line[0] = '\0';
-    rc = paths_keeper_log(paths, log_path, sizeof(log_path));
-    if (rc == 0)
-        rc = process_spawn(&spec, &pid, &ready_fd);
     return rc < 0 ? rc : process_wait_ready(ready_fd, READY_MS, ret_line, size);
 }
 
@@ -168,7 +175,7 @@ int keeper_open(const struct paths *paths, struct link_client **ret_client, char
             continue;
         } else if (rc != -ECONNREFUSED)
             return say(ret_why, size, rc, "the keeper runs but does not answer");
-        rc = spawn(paths, line, sizeof(line));
+        rc = spawn_and_wait(paths, line, sizeof(line));
         if (rc == 0 && strcmp(line, "ready") == 0)
             continue;
         if (rc == 0 && strcmp(line, "busy") != 0)
@@ -192,4 +199,19 @@ int keeper_start(const struct paths *paths, char *ret_why, size_t size)
     if (rc == 0)
         link_client_close(client);
     return rc;
+}
+
+void keeper_spawn(const struct paths *paths, int *ready_fd)
+{
+    struct pollfd starting = {.fd = *ready_fd, .events = POLLIN};
+    char endpoint[PATH_MAX];
+
+    if (*ready_fd >= 0 && poll(&starting, 1, 0) == 0)
+        return;
+    if (*ready_fd >= 0)
+        close(*ready_fd);
+    *ready_fd = -1;
+    if (paths_keeper_endpoint(paths, endpoint, sizeof(endpoint)) == 0 &&
+        (nobody_listens(endpoint) || access(SOCKETS, R_OK) != 0))
+        spawn(paths, ready_fd);
 }

@@ -14,3 +14,7 @@ int keeper_open(const struct paths *paths, struct link_client **ret_client, char
                 size_t size);
 /* The same for who asks nothing. */
 int keeper_start(const struct paths *paths, char *ret_why, size_t size);
+
+/* For who may not wait, and looks again later: starts one where none listens, unless the one begun
+ * before is still starting. *ready_fd is the caller's to keep, -1 at first, and to close. */
+void keeper_spawn(const struct paths *paths, int *ready_fd);

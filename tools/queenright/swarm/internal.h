@@ -52,6 +52,8 @@ struct swarm_state {
     struct listings listings;
     int wake_fd;
     uint32_t keeper_look; /* the latest look; older timers are stale */
+    uint64_t keeper_pause_ns; /* until the next one; longer each time */
+    int keeper_ready_fd; /* of the keeper begun last; -1: none */
     bool ready, ending, keeper_up;
 };
 

@@ -187,19 +187,20 @@ static int swarm_on_status(void *memory, struct context *context, uint64_t tag,
     return 0;
 }
 
-static void look_later(struct swarm_state *state, struct context *context, uint64_t after_ns)
+static void look_later(struct swarm_state *state, struct context *context, uint64_t pause_ns)
 {
-    context_timer(context, after_ns, SWARM_TAG(TAG_KEEPER, ++state->keeper_look));
+    state->keeper_pause_ns = pause_ns < KEEPER_AGAIN_NS ? pause_ns : KEEPER_AGAIN_NS;
+    context_timer(context, state->keeper_pause_ns, SWARM_TAG(TAG_KEEPER, ++state->keeper_look));
 }
 
-/* One that dies before our link to it is up takes no link down with it: so we look again until the
- * link is there. */
+/* One that dies before our link to it is up takes no link down with it, and one that holds the
+ * store and does not listen lets no other start: so we look again until the link is there. */
 static void look_for_keeper(struct swarm_state *state, struct context *context)
 {
     if (state->ending || state->keeper_up)
         return;
-    keeper_start(state->options.paths, NULL, 0);
-    look_later(state, context, KEEPER_AGAIN_NS);
+    keeper_spawn(state->options.paths, &state->keeper_ready_fd);
+    look_later(state, context, 2 * state->keeper_pause_ns);
 }
 
 static int swarm_on_timer(void *memory, struct context *context, uint64_t tag)
@@ -266,6 +267,7 @@ static int swarm_start(void *memory, struct context *context, const void *argume
 
     state->options = *options;
     state->config = options->config;
+    state->keeper_ready_fd = -1;
     snprintf(state->source, sizeof(state->source), "%s", options->source);
     state->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (state->wake_fd < 0)
@@ -292,6 +294,8 @@ static void swarm_stop(void *memory, struct context *context)
     config_changes_deinit(&state->reload.changes);
     listings_deinit(&state->listings);
     config_free(state->config);
+    if (state->keeper_ready_fd >= 0)
+        close(state->keeper_ready_fd);
     if (state->wake_fd >= 0)
         close(state->wake_fd);
 }
