@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import time
 
 import e2e
@@ -109,6 +110,8 @@ def old_backup_is_not_spent():
         swarm.ask_all()
         time.sleep(2.2)
         swarm.ask_all()  # a generation or two have passed, and the nodes have seen them
+        up = swarm.pids()["up"]
+        os.kill(up, signal.SIGSTOP)  # or it would start a keeper before the backup is back
         swarm.kill("keeper")
         # written over in place, as a restore does: the directory stays the one it was
         credentials = swarm.state + "/credentials"
@@ -116,6 +119,7 @@ def old_backup_is_not_spent():
             os.unlink(os.path.join(credentials, file))
         for file in os.listdir(backup):
             shutil.copy2(os.path.join(backup, file), credentials)
+        os.kill(up, signal.SIGCONT)
         before = practice.stats()["token_requests"]
         time.sleep(2.2)
         done = swarm.ask("atlas", check=False)
