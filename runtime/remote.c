@@ -238,6 +238,7 @@ static enum runtime_status status_of(int error)
     return error == -EAGAIN     ? STATUS_BUSY
            : error == -EMSGSIZE ? STATUS_TOO_LARGE
            : error == -ENOENT   ? STATUS_NO_ACTOR
+           : error == -ENOMEM   ? STATUS_NO_MEMORY
                                 : STATUS_PEER_DOWN;
 }
 
@@ -292,6 +293,30 @@ static int send_request(struct runtime *runtime, struct worker *worker, struct p
     return error;
 }
 
+/* An answer or a part that could not be sent has no status of its own, so it is counted; and where
+ * the link is up the peer still waits for its answer. */
+static int answer_failed(struct runtime *runtime, struct peer *peer, const struct message *header,
+                         int error)
+{
+    char from_name[INTROSPECT_NAME_MAX];
+    struct message *message = NULL;
+
+    if (header->flags & MESSAGE_STATUS)
+        return error;
+    name_of(runtime, header->from, from_name, sizeof from_name);
+    runtime_count_drop(runtime, status_of(error), header->type, from_name, peer->name);
+    if ((error == -EMSGSIZE || error == -ENOMEM) && header->flags & MESSAGE_ANSWER)
+        message = message_new(header->type, 0);
+    if (!message)
+        return error;
+    message->flags = MESSAGE_ANSWER | MESSAGE_STATUS | (header->flags & MESSAGE_UNTRACED);
+    message->status = (uint16_t)status_of(error);
+    message->from = header->from;
+    message->request = header->request;
+    message->trace = header->trace;
+    return transmit(runtime, peer, NULL, message);
+}
+
 /* Answers and parts: to the peer's own number. */
 static int send_answer(struct runtime *runtime, struct peer *peer, struct message *message)
 {
@@ -303,8 +328,11 @@ static int send_answer(struct runtime *runtime, struct peer *peer, struct messag
             table_remove(&peer->in, in);
     }
     pthread_mutex_unlock(&peer->lock);
-    if (in)
-        return transmit(runtime, peer, NULL, message);
+    if (in) {
+        struct message header = *message;
+        int error = transmit(runtime, peer, NULL, message);
+        return error < 0 ? answer_failed(runtime, peer, &header, error) : 0;
+    }
     if (!(message->flags & (MESSAGE_STATUS | MESSAGE_INTERNAL)))
         count_drop(runtime, STATUS_CANCELLED, message);
     message_free(message);

@@ -236,30 +236,6 @@ static struct link_peer *peer_known(struct link_transport *transport, unsigned n
     return number <= PEER_MAX ? transport->by_number[number] : NULL;
 }
 
-/* Requests and tells that fail are counted and answered by the core; the rest would vanish. An
- * answer that is too large goes out as the status that says so. */
-static bool lost_answer(const struct message *message)
-{
-    return (message->flags & (MESSAGE_ANSWER | MESSAGE_PART)) != 0 &&
-           (message->flags & MESSAGE_STATUS) == 0;
-}
-
-static void shrink(struct message *message)
-{
-    if (message->flags & MESSAGE_WIPE)
-        memory_wipe(message->body, message->size);
-    message->flags = MESSAGE_ANSWER | MESSAGE_STATUS;
-    message->status = STATUS_TOO_LARGE;
-    message->size = 0;
-}
-
-static enum runtime_status status_of(int error)
-{
-    return error == -EMSGSIZE ? STATUS_TOO_LARGE
-           : error == -EAGAIN ? STATUS_BUSY
-                              : STATUS_PEER_DOWN;
-}
-
 /* A peer nobody has dialled yet may be about to dial us. */
 static void peer_await(struct link_transport *transport, unsigned number)
 {
@@ -288,18 +264,8 @@ int link_transport_send(struct transport_port *port, unsigned number, const char
         pthread_mutex_lock(&transport->lock);
     }
     struct link_peer *peer = peer_known(transport, number);
-    bool lost = lost_answer(message);
-    uint32_t type = message->type;
-    int error = peer_enqueue(transport, peer, outgoing), failed = error;
-    if (error == -EMSGSIZE && (message->flags & MESSAGE_ANSWER) != 0) {
-        shrink(message);
-        error = peer_enqueue(transport, peer, outgoing);
-    }
+    int error = peer_enqueue(transport, peer, outgoing);
     pthread_mutex_unlock(&transport->lock);
-    if (failed != 0 && lost)
-        runtime_count_drop(transport->runtime, status_of(failed), type,
-                           from_name != NULL ? from_name : "",
-                           runtime_peer_name(transport->runtime, number));
     if (error != 0)
         link_outgoing_free(outgoing);
     if (error != -EHOSTUNREACH && atomic_exchange(&transport->asleep, false))

@@ -38,7 +38,8 @@ struct transport_port {
     /* Sends to a peer. From any thread, also from inside runtime_deliver; never blocks; takes the
      * message. to_name is NULL for what belongs to an open request (ANSWER, PART, CREDIT, CANCEL):
      * message->request says which. from_name is the sender's registered name or "".
-     * 0, -EHOSTUNREACH (no link), -EAGAIN (queue full), -EMSGSIZE. */
+     * 0, -EHOSTUNREACH (no link), -EAGAIN (queue full), -EMSGSIZE, -ENOENT (no actor can have such
+     * a name), -ENOMEM. The core counts what failed, and answers it. */
     int (*send)(struct transport_port *transport, unsigned peer, const char *to_name,
                 const char *from_name, struct message *message);
     /* introspect_links. May be NULL. */
