@@ -326,6 +326,7 @@ struct link {
     unsigned epoch;
     struct packet *first[2], **last[2]; /* 0: to the keeper, 1: to the node */
     uint64_t last_due_ns[2];
+    unsigned begun[2]; /* tells and requests among them */
     unsigned node;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The transport: messages between the keeper's runtime and the nodes', in order, with delay; and
- * links that go and come. What is under way when a link goes is lost. */
+ * links that go and come. What is under way when a link goes is lost, and its sender counts it.
+ * Limits are those of docs/wire.md, but for the second bound: answers always find room. */
 #include "sim.h"
 
 #include <errno.h>
@@ -12,6 +13,8 @@
 
 #define TO_KEEPER 0
 #define TO_NODE 1
+#define BODY_MAX (4u << 20)
+#define QUEUE_MAX 1024u
 
 struct packet {
     struct packet *next;
@@ -45,13 +48,31 @@ static unsigned peer_at(struct sim *sim, unsigned node, int side)
 
 /* ---- packets -------------------------------------------------------------------------------- */
 
-static void drop_all(struct link *link)
+static bool begins(const struct message *message)
+{
+    return (message->flags &
+            (MESSAGE_ANSWER | MESSAGE_PART | MESSAGE_CREDIT | MESSAGE_CANCEL)) == 0;
+}
+
+static struct packet *take_first(struct link *link, int side)
+{
+    struct packet *packet = link->first[side];
+
+    link->first[side] = packet->next;
+    if (packet->next == NULL)
+        link->last[side] = &link->first[side];
+    link->begun[side] -= begins(packet->message);
+    return packet;
+}
+
+static void drop_all(struct sim *sim, struct link *link)
 {
     for (int side = 0; side < 2; side++) {
         while (link->first[side] != NULL) {
-            struct packet *packet = link->first[side];
+            struct packet *packet = take_first(link, side);
 
-            link->first[side] = packet->next;
+            runtime_count_drop(runtime_at(sim, link->node, !side), STATUS_PEER_DOWN,
+                               packet->message->type, packet->from, packet->to);
             message_free(packet->message);
             free(packet);
         }
@@ -88,14 +109,45 @@ static void on_packet(struct sim *sim, const struct sim_event *event)
         sim_at(sim, machine_wakes(machine), on_packet, NULL, event->a, event->b);
         return;
     }
-    while (link->first[side] != NULL && link->first[side]->due_ns <= sim->now_ns) {
-        struct packet *packet = link->first[side];
+    while (link->first[side] != NULL && link->first[side]->due_ns <= sim->now_ns)
+        deliver(sim, node, side, take_first(link, side));
+}
 
-        link->first[side] = packet->next;
-        if (packet->next == NULL)
-            link->last[side] = &link->first[side];
-        deliver(sim, node, side, packet);
+static bool is_name(const char *name)
+{
+    for (const char *at = name; *at != '\0'; at++)
+        if (*at < '!' || *at > '~')
+            return false;
+    return true;
+}
+
+/* A peer's link at this end; NULL: none. */
+static struct link *link_to(struct sim_transport *transport, unsigned peer)
+{
+    struct sim *sim = transport->sim;
+
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        bool keeper = transport->node == NODES_MAX;
+
+        if ((keeper || transport->node == i) && sim->links[i].up &&
+            peer_at(sim, i, keeper ? TO_KEEPER : TO_NODE) == peer)
+            return &sim->links[i];
     }
+    return NULL;
+}
+
+static int admit(const struct link *link, int side, const char *to_name,
+                 const struct message *message)
+{
+    bool has_body = (message->flags & (MESSAGE_CREDIT | MESSAGE_CANCEL | MESSAGE_STATUS)) == 0;
+
+    if (link == NULL)
+        return -EHOSTUNREACH;
+    if (to_name != NULL && !is_name(to_name))
+        return -ENOENT;
+    if (has_body && message->size > BODY_MAX)
+        return -EMSGSIZE;
+    return begins(message) && link->begun[side] >= QUEUE_MAX ? -EAGAIN : 0;
 }
 
 static int transport_send(struct transport_port *port, unsigned peer, const char *to_name,
@@ -104,23 +156,19 @@ static int transport_send(struct transport_port *port, unsigned peer, const char
     struct sim_transport *transport = (struct sim_transport *)port;
     struct sim *sim = transport->sim;
     int side = transport->node == NODES_MAX ? TO_NODE : TO_KEEPER;
-    unsigned node = transport->node;
     uint64_t delay_ns = sim_between(sim, 50, 3000) * 1000;
+    struct link *link = link_to(transport, peer);
+    struct packet *packet = calloc(1, sizeof(*packet));
+    int error = packet != NULL ? admit(link, side, to_name, message) : -ENOMEM;
     struct machine *here;
-    struct link *link;
-    struct packet *packet;
+    unsigned node;
 
-    if (side == TO_NODE)
-        for (node = 0; node < sim->node_count &&
-                       peer_at(sim, node, TO_KEEPER) != peer; node++)
-            continue;
-    link = &sim->links[node < sim->node_count ? node : 0];
-    packet = calloc(1, sizeof(*packet));
-    if (node >= sim->node_count || !link->up || packet == NULL) {
+    if (error != 0) {
         message_free(message);
         free(packet);
-        return -EHOSTUNREACH;
+        return error;
     }
+    node = link->node;
     wire_sent(sim, node, side == TO_KEEPER, message);
     if (sim_fault(sim, SIM_LINK_SLOW))
         delay_ns = sim_between(sim, 1, 20) * SECOND_NS;
@@ -142,6 +190,7 @@ static int transport_send(struct transport_port *port, unsigned peer, const char
     packet->message = message;
     *link->last[side] = packet;
     link->last[side] = &packet->next;
+    link->begun[side] += begins(message);
     sim_at(sim, packet->due_ns, on_packet, NULL, (uint64_t)node << 1 | (unsigned)side,
            link->epoch);
     return 0;
@@ -187,7 +236,7 @@ static void on_open(struct sim *sim, const struct sim_event *event)
 void link_open(struct sim *sim, unsigned node)
 {
     if (sim->links[node].last[0] == NULL)
-        drop_all(&sim->links[node]);
+        drop_all(sim, &sim->links[node]);
     sim_at(sim, sim->now_ns + sim_between(sim, 1, 500) * MS_NS, on_open, NULL, node,
            sim->links[node].epoch);
 }
@@ -197,7 +246,7 @@ void link_close(struct sim *sim, unsigned node)
     struct link *link = &sim->links[node];
 
     link->epoch++;
-    drop_all(link);
+    drop_all(sim, link);
     wire_closed(sim, node);
     if (!link->up)
         return;
@@ -217,5 +266,5 @@ void link_loss(struct sim *sim, unsigned node, uint64_t for_ns)
 
 void link_deinit(struct sim *sim, unsigned node)
 {
-    drop_all(&sim->links[node]);
+    drop_all(sim, &sim->links[node]);
 }
