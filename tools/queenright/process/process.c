@@ -27,6 +27,7 @@ static void child_exec(char *const *argv, int log_fd, int ready_fd, bool own_ses
         setsid();
         if (fork() > 0) /* the grandchild belongs to init: nobody here must reap it */
             _exit(0);
+        dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
     }
     if (log_fd >= 0) {
         dup2(log_fd, STDOUT_FILENO);
@@ -36,6 +37,7 @@ static void child_exec(char *const *argv, int log_fd, int ready_fd, bool own_ses
         fcntl(ready_fd, F_SETFD, 0);
     else
         dup2(ready_fd, READY_FD);
+    syscall(SYS_close_range, READY_FD + 1, ~0u, 0); /* what a shell left open, a lock say */
     execv("/proc/self/exe", argv);
     _exit(127);
 }

@@ -12,11 +12,11 @@
 struct process_spec {
     const char *args[PROCESS_ARGS_MAX]; /* after the program's name; ends with NULL */
     const char *log_path; /* stdout and stderr are appended there; NULL: inherited */
-    bool own_session;     /* setsid, and no longer a child: survives who started it */
+    bool own_session;     /* setsid, no input, and no longer a child: survives who started it */
 };
 
-/* Starts it with `--ready-fd N` appended. *ret_ready_fd is the reading end; *ret_pid is 0 with
- * own_session. 0 or negative errno. */
+/* Starts it with `--ready-fd N` appended, and with no descriptors but 0 to 2 and N. *ret_ready_fd
+ * is the reading end; *ret_pid is 0 with own_session. 0 or negative errno. */
 int process_spawn(const struct process_spec *spec, pid_t *ret_pid, int *ret_ready_fd);
 
 /* Waits for the ready line (without newline). 0; -ETIMEDOUT; -ECHILD when the child ended without
