@@ -94,10 +94,28 @@ static void pass(struct rig *rig, uint64_t ms)
 
 /* ---- booting -------------------------------------------------------------------------------- */
 
-/* Whether an actor that did not start has had its store cannot be told; a keeper ends then. Kept,
- * so that it is not taken for a leak. */
-static struct store_port *orphans[2048];
-static size_t orphan_count;
+/* Whether an actor that did not start has had its store cannot be told; a keeper ends then. So it
+ * is watched whether somebody closes it. */
+static struct store_port *store_open;
+static void (*store_close)(struct store_port *store);
+
+static void watched_close(struct store_port *store)
+{
+    store_open = NULL;
+    store_close(store);
+}
+
+static struct store_port *store_new(const struct place *place)
+{
+    struct store_port *store =
+        store_file_new(&(struct store_file_options){.state_dir = place->directory});
+
+    if (store != NULL) {
+        store_close = store->close;
+        store->close = watched_close;
+    }
+    return store_open = store;
+}
 
 static int boot_counted(struct place *place)
 {
@@ -121,13 +139,10 @@ static int boot_counted(struct place *place)
     error = runtime_spawn(rig->runtime, &asker_ops, &asker_config, &asker, &rig->asker);
     assert_int_equal(error, 0);
     memory_counts(true);
-    rig->config.store =
-        store_file_new(&(struct store_file_options){.state_dir = place->directory});
+    rig->config.store = store_new(place);
     if (rig->config.store == NULL)
         return -ENOMEM;
     error = runtime_spawn(rig->runtime, &token_ops, &rig->config, &token, &rig->token);
-    if (error != 0 && orphan_count < sizeof(orphans) / sizeof(orphans[0]))
-        orphans[orphan_count++] = rig->config.store;
     if (error == 0 && place->with_proxy)
         error = runtime_spawn(rig->runtime, &proxy_ops, &proxy_config, &proxy, &rig->token);
     return error;
@@ -163,6 +178,9 @@ static void kill_it(struct place *place)
     place->issued = rig->script.issued;
     rig_free(rig);
     place->rig = NULL;
+    if (store_open != NULL)
+        store_close(store_open);
+    store_open = NULL;
 }
 
 /* ---- asking --------------------------------------------------------------------------------- */
