@@ -87,11 +87,15 @@ static void take_rule(void *sink, const struct provider_rule *rule, const char *
     struct store_job *job = sink;
     struct store_rule *rules;
 
-    rules = job->rule_count < STORE_RULES_MAX
-                ? reallocarray(job->rules, job->rule_count + 1, sizeof(*rules))
-                : NULL;
-    if (rules == NULL) { /* said: else its logins would only seem to have no provider */
+    /* What is left out is an error: else its logins would only seem to have no provider. */
+    if (job->rule_count == STORE_RULES_MAX) {
         snprintf(job->why, sizeof(job->why), "no room for the rule of provider %s", rule->id);
+        job->error = -E2BIG;
+        return;
+    }
+    rules = reallocarray(job->rules, job->rule_count + 1, sizeof(*rules));
+    if (rules == NULL) {
+        job->error = -ENOMEM;
         return;
     }
     job->rules = rules;
@@ -114,10 +118,10 @@ static int load_rules(struct store_state *state, struct store_job *job)
         digest(state->config.store, job, job->credential.refresh);
     if (job->text[0] == '\0' || state->config.load_rules == NULL)
         return 0;
-    job->why[0] = '\0';
+    job->error = 0;
     int error = state->config.load_rules(state->config.arg, job->text, take_rule, job, job->why,
                                          sizeof(job->why));
-    return error == 0 && job->why[0] != '\0' ? -ENOMEM : error;
+    return error == 0 ? job->error : error;
 }
 
 /* ---- one job -------------------------------------------------------------------------------- */

@@ -335,13 +335,13 @@ static void import_ready(struct token_state *state, struct store_job *job)
 
 void token_rules_done(struct token_state *state, struct store_job *job)
 {
-    if (job->error < 0) {
+    if (job->error < 0 && job->error != -ENOMEM) {
         refuse(state, job->request, "bad_config",
                job->why[0] != '\0' ? job->why : strerrordesc_np(-job->error),
                "run `queenright config check`");
         return;
     }
-    if (take_rules(state, job) < 0)
+    if (job->error == -ENOMEM || take_rules(state, job) < 0)
         refuse(state, job->request, "internal", "out of memory", "");
     else if (job->import != NULL)
         import_ready(state, job);
