@@ -49,8 +49,10 @@ void config_check_error(struct config_checker *checker, bool of_key, const char 
     char *path = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&path, &size);
-    if (!out)
+    if (!out) {
+        checker->no_memory = true;
         return;
+    }
     path_print(out, checker->steps, checker->depth);
     fclose(out);
     va_list args;
@@ -58,6 +60,14 @@ void config_check_error(struct config_checker *checker, bool of_key, const char 
     config_errors_addv(checker->errors, line, column, path, format, args);
     va_end(args);
     free(path);
+}
+
+/* NULL without memory. */
+static char *copy_text(struct config_checker *checker, const char *text)
+{
+    char *copy = strdup(text);
+    checker->no_memory |= !copy;
+    return copy;
 }
 
 static const char *found_name(const json_t *value)
@@ -214,7 +224,9 @@ static void check_map(struct config_checker *checker, const struct config_key *k
     const char *name;
     json_t *value;
     json_object_foreach(map, name, value) {
-        char *lower = strdup(name);
+        char *lower = copy_text(checker, name);
+        if (!lower)
+            break;
         config_check_push(checker, name, 0);
         check_value(checker, child, value);
         check_map_name(checker, key, name, value, lower);
@@ -298,7 +310,9 @@ static void check_enum(struct config_checker *checker, const struct config_key *
 /* Lower-cases the provider's part. */
 static void check_model(struct config_checker *checker, json_t *value)
 {
-    char *reference = strdup(json_string_value(value));
+    char *reference = copy_text(checker, json_string_value(value));
+    if (!reference)
+        return;
     char *slash = strchr(reference, '/');
     if (!slash || slash == reference || !slash[1] || strpbrk(reference, " \t\r\n$")) {
         config_check_error(checker, false,
@@ -314,7 +328,9 @@ static void check_model(struct config_checker *checker, json_t *value)
 
 static void check_id(struct config_checker *checker, const struct config_key *key, json_t *value)
 {
-    char *id = strdup(json_string_value(value));
+    char *id = copy_text(checker, json_string_value(value));
+    if (!id)
+        return;
     const char *why = id_normalise(id, (size_t)key->max);
     if (why)
         config_check_error(checker, false, "%s", why);

@@ -18,6 +18,7 @@ struct config_checker {
     struct config_errors *errors;
     struct config_step steps[CONFIG_DEPTH_MAX];
     size_t depth;
+    bool no_memory; /* something could not be checked, or said */
 };
 
 void config_check_push(struct config_checker *checker, const char *key, size_t index);

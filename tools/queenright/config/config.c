@@ -281,16 +281,16 @@ static int parse(const char *name, const char *text, size_t size, struct config 
 {
     config_skip_mark(&text, &size);
     json_t *root = config_read_json(text, size, errors);
+    struct config_checker checker = {.text = text, .size = size, .errors = errors};
     if (root) {
-        struct config_checker checker = {.text = text, .size = size, .errors = errors};
         config_check_keys(&checker, root);
         if (json_is_object(root))
             config_check_cross(&checker, root);
     }
-    if (errors->count > 0) {
+    if (errors->count > 0 || checker.no_memory) {
         json_decref(root);
         config_errors_sort(errors);
-        return -EBADMSG;
+        return checker.no_memory ? -ENOMEM : -EBADMSG;
     }
     return config_build(name, root, ret_config);
 }

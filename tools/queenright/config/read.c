@@ -201,7 +201,7 @@ json_t *config_read_json(const char *text, size_t size, struct config_errors *er
                         "nested deeper than anything a config holds");
         return NULL;
     }
-    json_error_t error;
+    json_error_t error = {0}; /* without memory jansson leaves most of it as it was */
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     if (!root && json_error_code(&error) == json_error_duplicate_key)
         return read_duplicates(text, size, &error, errors);

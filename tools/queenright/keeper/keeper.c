@@ -3,6 +3,7 @@
  * then the socket: a second keeper ends at the lock, before it could take the first one's clients.
  * It ends by itself when no swarm and no refresh needs it, or when it was told to drain. */
 #include "queenright/keeper/keeper.h"
+#include "queenright/keeper/rules.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -40,51 +41,6 @@ struct keeper {
     char alarm[512]; /* the latest: why a store did not open */
     bool orphaned;   /* its TokenActor has ended */
 };
-
-/* An API key has no token endpoint: its rule is its provider's name alone. */
-static int rule_of(const struct config_provider *provider, struct provider_rule *rule,
-                   char *ret_why, size_t size)
-{
-    char *json;
-    int rc;
-
-    if (provider->auth != AUTH_OAUTH)
-        return snprintf(rule->id, sizeof(rule->id), "%s", provider->id) < 0 ? -EINVAL : 0;
-    json = config_provider_rule_json(provider);
-    rc = json ? provider_rule_parse(provider->id, json, rule, ret_why, size) : -ENOMEM;
-    free(json);
-    return rc;
-}
-
-/* The rules of every provider that a config names and that has credentials. */
-static int load_rules(void *arg, const char *path, token_rule_sink sink_rule, void *sink,
-                      char *ret_why, size_t size)
-{
-    struct config_errors errors;
-    struct config *config = NULL;
-    int rc = config_load(path, &config, &errors);
-
-    (void)arg;
-    if (rc < 0) {
-        char *text = config_errors_text(&errors);
-
-        snprintf(ret_why, size, "%s", text ? text : strerror(-rc));
-        free(text);
-    }
-    for (size_t i = 0; rc == 0 && i < config->provider_count; i++) {
-        const struct config_provider *provider = &config->providers[i];
-        struct provider_rule rule = {0};
-
-        if (provider->auth == AUTH_NONE)
-            continue;
-        rc = rule_of(provider, &rule, ret_why, size);
-        if (rc == 0)
-            sink_rule(sink, &rule, provider->base_url);
-    }
-    config_errors_deinit(&errors);
-    config_free(config);
-    return rc;
-}
 
 static void on_idle(void *arg, bool drained)
 {
@@ -195,7 +151,7 @@ static int spawn_actors(struct keeper *keeper)
         .store = keeper->store,
         .exchange = keeper->exchange,
         .tunables = {.linger_ms = stay ? LINGER_STAY_MS : LINGER_MS},
-        .load_rules = load_rules,
+        .load_rules = keeper_load_rules,
         .idle = on_idle,
         .alarm = on_alarm,
         .arg = keeper,
