@@ -123,48 +123,89 @@ bool json_number(const json_t *value, double *ret_number)
     return plain;
 }
 
+/* Takes `count` digits, a number from `first` to `last`. */
+static bool take_number(const char **text, int count, int first, int last, int *ret_number)
+{
+    int number = 0;
+    for (int i = 0; i < count; i++, (*text)++) {
+        if (!isdigit((unsigned char)**text)) {
+            return false;
+        }
+        number = number * 10 + (**text - '0');
+    }
+    *ret_number = number;
+    return number >= first && number <= last;
+}
+
+static bool take_one_of(const char **text, const char *characters)
+{
+    if (**text == '\0' || strchr(characters, **text) == NULL) {
+        return false;
+    }
+    (*text)++;
+    return true;
+}
+
+/* Z, or hours and minutes from it. */
+static bool take_offset(const char **text, int *ret_seconds)
+{
+    int sign = **text == '-' ? -1 : 1, hours, minutes;
+    *ret_seconds = 0;
+    if (take_one_of(text, "Zz")) {
+        return true;
+    }
+    if (!take_one_of(text, "+-") || !take_number(text, 2, 0, 23, &hours) ||
+        !take_one_of(text, ":") || !take_number(text, 2, 0, 59, &minutes)) {
+        return false;
+    }
+    *ret_seconds = sign * (hours * 3600 + minutes * 60);
+    return true;
+}
+
 /* 2026-09-29T12:00:00[.123](Z|+02:00) */
 static bool rfc3339_ms(const char *text, int64_t *ret_ms)
 {
     struct tm tm = {0};
-    int used = 0;
-    if (sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-               &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &used) != 6 || used < 19) {
+    int day, second, offset;
+    if (!take_number(&text, 4, 1970, 9999, &tm.tm_year) || !take_one_of(&text, "-") ||
+        !take_number(&text, 2, 1, 12, &tm.tm_mon) || !take_one_of(&text, "-") ||
+        !take_number(&text, 2, 1, 31, &day) || !take_one_of(&text, "Tt ") ||
+        !take_number(&text, 2, 0, 23, &tm.tm_hour) || !take_one_of(&text, ":") ||
+        !take_number(&text, 2, 0, 59, &tm.tm_min) || !take_one_of(&text, ":") ||
+        !take_number(&text, 2, 0, 60, &second)) { /* 60: a leap second */
         return false;
     }
-    if (tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 ||
-        tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60) {
-        return false;
-    }
-    const char *rest = text + used;
     int milliseconds = 0;
-    if (*rest == '.') {
+    if (*text == '.') {
         int scale = 100;
-        for (rest++; isdigit((unsigned char)*rest); rest++, scale /= 10) {
-            milliseconds += (*rest - '0') * scale;
+        for (text++; isdigit((unsigned char)*text); text++, scale /= 10) {
+            milliseconds += (*text - '0') * scale;
         }
-    }
-    int offset = 0;
-    if (*rest == '+' || *rest == '-') {
-        int hours = 0, minutes = 0;
-        if (sscanf(rest + 1, "%2d:%2d", &hours, &minutes) != 2 || strlen(rest) != 6) {
+        if (text[-1] == '.') {
             return false;
         }
-        offset = (*rest == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
-    } else if (strcmp(rest, "Z") != 0 && strcmp(rest, "z") != 0) {
+    }
+    if (!take_offset(&text, &offset) || *text != '\0') {
         return false;
     }
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
-    *ret_ms = ((int64_t)timegm(&tm) - offset) * 1000 + milliseconds;
-    return true;
+    tm.tm_mday = day;
+    *ret_ms = ((int64_t)timegm(&tm) + second - offset) * 1000 + milliseconds;
+    return tm.tm_mday == day; /* else the month has no such day */
 }
 
 bool json_time_ms(const json_t *value, int64_t *ret_ms)
 {
     double number;
     if (!json_number(value, &number)) {
-        return json_is_string(value) && rfc3339_ms(json_string_value(value), ret_ms);
+        int64_t ms;
+        if (!json_is_string(value) || !rfc3339_ms(json_string_value(value), &ms) || ms < 1 ||
+            ms > TIME_MAX_MS) {
+            return false;
+        }
+        *ret_ms = ms;
+        return true;
     }
     double ms = number >= MILLISECONDS_FROM ? number : number * 1000.0;
     if (ms < 1 || ms > TIME_MAX_MS) {
