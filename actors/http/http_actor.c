@@ -175,6 +175,10 @@ static struct host *host_get(struct http_state *state, const char *origin)
     snprintf(host->origin, sizeof(host->origin), "%s", origin);
     TAILQ_INIT(&host->queue);
     HASH_ADD_STR(state->hosts, origin, host);
+    if (!host->hh.tbl) { /* not added */
+        free(host);
+        return NULL;
+    }
     return host;
 }
 
@@ -286,6 +290,19 @@ static void collect(struct http_state *state)
 
 /* ---- messages ------------------------------------------------------------------------------ */
 
+/* Into its origin's line, and under its request. serve_hosts is to follow. */
+static bool enter_tables(struct http_state *state, struct transfer *transfer, const char *origin)
+{
+    transfer->host = host_get(state, origin);
+    if (!transfer->host)
+        return false;
+    HASH_ADD(hh, state->transfers, request, sizeof(transfer->request), transfer);
+    if (!transfer->hh.tbl) /* not added */
+        return false;
+    TAILQ_INSERT_TAIL(&transfer->host->queue, transfer, waiting);
+    return true;
+}
+
 static int on_http_request(struct http_state *state, struct context *context,
                            const struct http_request *message)
 {
@@ -296,17 +313,19 @@ static int on_http_request(struct http_state *state, struct context *context,
     if (HASH_COUNT(state->transfers) >= state->config.transfers)
         return actor_reply_refusal(context, "busy", "too many transfers at once", "");
     struct transfer *transfer = transfer_new(message, &state->config);
-    struct host *host = transfer ? host_get(state, origin) : NULL;
-    if (!host) {
+    if (!transfer)
+        return context_reply_status(context, STATUS_NO_MEMORY, 0);
+    transfer->request = context_defer(context);
+    if (transfer->request.n == 0) { /* no memory, or a tell: nobody would hear the answer */
         transfer_free(transfer);
         return context_reply_status(context, STATUS_NO_MEMORY, 0);
     }
     state->context = context;
     transfer->http = state;
-    transfer->host = host;
-    transfer->request = context_defer(context);
-    HASH_ADD(hh, state->transfers, request, sizeof(transfer->request), transfer);
-    TAILQ_INSERT_TAIL(&host->queue, transfer, waiting);
+    if (!enter_tables(state, transfer, origin)) {
+        context_answer_status(context, transfer->request, STATUS_NO_MEMORY, 0);
+        transfer_free(transfer);
+    }
     serve_hosts(state);
     state->context = NULL;
     return 0;

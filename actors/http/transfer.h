@@ -7,6 +7,7 @@
 
 #include <curl/curl.h>
 #include <sys/queue.h>
+#define HASH_NONFATAL_OOM 1 /* what could not be added is not there, and we go on */
 #include <uthash.h>
 
 #define TRANSFER_HEAD_MAX (64u << 10) /* bytes of answer headers */

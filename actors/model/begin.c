@@ -81,6 +81,26 @@ static const char *check(const struct model_call *message)
     return NULL;
 }
 
+void call_free(struct call *call)
+{
+    settings_unref(call->settings);
+    free(call->routes);
+    free(call->texts);
+    free(call);
+}
+
+/* By its request and by its id, or neither. */
+static bool enter_tables(struct model_state *state, struct call *call)
+{
+    HASH_ADD(by_request, state->by_request, request, sizeof(call->request), call);
+    if (!call->by_request.tbl)
+        return false;
+    HASH_ADD(by_id, state->by_id, id, sizeof(call->id), call);
+    if (!call->by_id.tbl)
+        HASH_DELETE(by_request, state->by_request, call);
+    return call->by_id.tbl;
+}
+
 int call_begin(struct model_state *state, struct context *context, const struct model_call *message)
 {
     const char *wrong = check(message);
@@ -92,9 +112,7 @@ int call_begin(struct model_state *state, struct context *context, const struct 
     call->state = state;
     call->settings = settings_ref(state->settings);
     if (!fill(call, message)) {
-        settings_unref(call->settings);
-        free(call->texts);
-        free(call);
+        call_free(call);
         return context_reply_status(context, STATUS_NO_MEMORY, 0);
     }
     call->id = ++state->last_id;
@@ -102,9 +120,16 @@ int call_begin(struct model_state *state, struct context *context, const struct 
     if (call->deadline_ns == 0)
         call->deadline_ns = context_now_ns(context) + DEADLINE_DEFAULT_NS;
     call->request = context_defer(context);
+    if (call->request.n == 0) { /* no memory, or a tell: nobody would hear the answer */
+        call_free(call);
+        return context_reply_status(context, STATUS_NO_MEMORY, 0);
+    }
     call->quiet = context_credit_left(context, call->request) == 0;
-    HASH_ADD(by_request, state->by_request, request, sizeof(call->request), call);
-    HASH_ADD(by_id, state->by_id, id, sizeof(call->id), call);
+    if (!enter_tables(state, call)) {
+        context_answer_status(context, call->request, STATUS_NO_MEMORY, 0);
+        call_free(call);
+        return 0;
+    }
     call_run(call, context);
     return 0;
 }

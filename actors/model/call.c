@@ -102,10 +102,7 @@ void call_end(struct call *call, struct context *context)
     HASH_DELETE(by_id, state->by_id, call);
     stream_close(call);
     struct lane_place *next = lane_leave(&state->lanes, &call->place);
-    settings_unref(call->settings);
-    free(call->routes);
-    free(call->texts);
-    free(call);
+    call_free(call);
     next_in_lane(context, next);
 }
 
@@ -257,6 +254,8 @@ void call_run(struct call *call, struct context *context)
                             call->agent, &call->place);
     if (result == LANE_ENTERED)
         call_has_place(call, context);
+    else if (result == -ENOMEM)
+        refuse(call, context, &(struct trouble){.code = "internal", .why = "out of memory"});
     else if (result < 0)
         refuse(call, context,
                &(struct trouble){.code = "busy", .why = "too many model calls are waiting"});

@@ -20,6 +20,7 @@
 #include "reading.h"
 #include "settings.h"
 
+#define HASH_NONFATAL_OOM 1 /* what could not be added is not there, and we go on */
 #include <uthash.h>
 
 enum call_step {
@@ -100,6 +101,8 @@ struct model_state {
 /* Takes a model_call up; refuses it where it makes no sense. */
 int call_begin(struct model_state *state, struct context *context,
                const struct model_call *message);
+/* Of one that is in no table and no lane. */
+void call_free(struct call *call);
 /* Lets go of a call that is answered or no longer wanted. */
 void call_end(struct call *call, struct context *context);
 

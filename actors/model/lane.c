@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HASH_NONFATAL_OOM 1 /* what could not be added is not there, and we go on */
 #include <uthash.h>
 
 #define WAITING_MAX 8192 /* calls, over all lanes */
@@ -39,6 +40,10 @@ static struct lane *lane_get(struct lanes *lanes, const char *account)
     memcpy(lane->account, account, length + 1);
     TAILQ_INIT(&lane->queue);
     HASH_ADD(hh, lanes->table, account, length, lane);
+    if (!lane->hh.tbl) { /* not added */
+        free(lane);
+        return NULL;
+    }
     return lane;
 }
 
@@ -55,6 +60,10 @@ static struct share *share_get(struct lanes *lanes, struct lane *lane, const cha
     memcpy(share->agent, agent, length + 1);
     share->served = lanes->clock;
     HASH_ADD(hh, lane->shares, agent, length, share);
+    if (!share->hh.tbl) { /* not added */
+        free(share);
+        return NULL;
+    }
     return share;
 }
 
