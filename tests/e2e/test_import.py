@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Import: before `up` and while it runs; the same login under other names becomes an alias, an
 older copy is refused with the name of the fresher one, and neither reaches the provider; what
-cannot be taken is refused by name; without --take-over nothing is ever refreshed."""
+cannot be taken is refused by name, so is what the keeper has no room for; without --take-over
+nothing is ever refreshed."""
 import json
 import os
 import time
@@ -17,7 +18,23 @@ def profiles(run, name, entries):
     return path
 
 
+def too_many_are_refused_by_name():
+    with e2e.Run() as run:
+        swarm = Swarm(run, "http://127.0.0.1:9")
+        names = [f"lab:{i}" for i in range(259)]
+        many = profiles(run, "many.json", {
+            name: {"type": "api_key", "provider": "lab", "key": "key-of-" + name}
+            for name in names})
+        done = swarm.call("auth", "import", many, "--config", swarm.file, "--json", check=False)
+        outcomes = {row["profile"]: row["outcome"] for row in json.loads(done.stdout)}
+        refused = [name for name in names if outcomes[name] == "refused"]
+        assert done.returncode == 1 and list(outcomes) == names, done
+        assert refused == names[256:] and done.stderr.count("too many logins") == 3, done
+        assert set(swarm.logins()) == set(names[:256])
+
+
 def main():
+    too_many_are_refused_by_name()
     with e2e.Run() as run:
         practice = run.practice("--access-life=1h")
         swarm = Swarm(run, practice.url)

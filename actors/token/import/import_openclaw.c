@@ -15,6 +15,10 @@
 #include "token/answer.h"
 #include "token/provider.h"
 
+/* Of one file. More than a keeper has room for (STEP_PROFILES_MAX), for many an entry becomes no
+ * login of its own there: clones, those refused here, those that it has already. Which of them are
+ * too many only the keeper can tell, and it refuses each by name. A limit at all, for each is held
+ * against each of the others. */
 #define PROFILES_MAX 1024
 #define FENCE_MARKER "openclaw-oauth-refresh-fence:"
 
@@ -134,7 +138,7 @@ int import_openclaw(const json_t *root, const char *source, struct import_list *
         snprintf(ret_why, why_size, "%s: profiles is not an object", source);
         return -EINVAL;
     }
-    if (json_object_size(profiles) > PROFILES_MAX) { /* each is held against each of the others */
+    if (json_object_size(profiles) > PROFILES_MAX) {
         snprintf(ret_why, why_size, "%s has more than %d profiles", source, PROFILES_MAX);
         return -E2BIG;
     }
