@@ -2,6 +2,7 @@
 #include "call.h"
 
 #include "actors/handler.h"
+#include "mask.h"
 #include "proto/system.h"
 
 #include <errno.h>
@@ -431,6 +432,8 @@ static void fail_over(struct call *call, struct context *context, const struct f
 void call_failed(struct call *call, struct context *context, const struct fault *reason)
 {
     struct fault fault = *reason; /* it may stand in the reading */
+    mask_token(fault.code, call->token_sha256);
+    mask_token(fault.why, call->token_sha256);
     call->step = STEP_IDLE;
     bool visible = call->sent > 0;
     stream_close(call);

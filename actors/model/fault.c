@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fault.h"
 
+#include "mask.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,10 +87,13 @@ void text_mend(char *text)
         text[start] = '\0';
 }
 
-/* Makes it one line and cuts it. */
+/* Makes it one line and cuts it, not within a word: a part of a token would not be known as one. */
 static void copy_line(char *ret_text, size_t size, const char *text)
 {
     size_t length = strnlen(text, size - 1);
+    if (mask_is_visible(text[length]))
+        while (length > 0 && mask_is_visible(text[length - 1]))
+            length--;
     for (size_t i = 0; i < length; i++)
         ret_text[i] = (unsigned char)text[i] < ' ' ? ' ' : text[i];
     ret_text[length] = '\0';

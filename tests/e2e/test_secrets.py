@@ -2,6 +2,10 @@
 """Where the tokens are, and where they must not be. The practice provider's tokens are canaries:
 each says what it is and of which generation, so that every copy is found and told apart.
 
+API keys are canaries too: of a model that takes a bearer and of one that takes x-api-key. They are
+imported, replaced, sent with calls, refused by a model that repeats the key in its refusal, and put
+where a config must not have them.
+
 A login goes through import, refreshes, grants, rejections, turns, a tap with bodies, status and
 lists, with refusals among them. Then nothing that was printed, logged, audited or stored (the
 import file aside), no socket's directory, no argument and no environment of any process holds a
@@ -13,13 +17,16 @@ leaves one, with the access token in it, so that the search is known to find wha
 Memory is read as root; without, that part is left out and the test says so."""
 import collections
 import glob
+import http.server
 import json
 import os
 import re
 import resource
+import secrets
 import signal
 import stat
 import subprocess
+import threading
 import time
 
 import e2e
@@ -28,6 +35,7 @@ from swarm import Swarm, alive
 REFRESH = re.compile(rb"practice-refresh-(\d+)-(\d+)-[0-9a-f]{32}")
 # the last part of an access token, behind its claims
 ACCESS = re.compile(rb"practice-(\d+)-(\d+)-\d+-\d+-[0-9a-f]{32}")
+KEY = re.compile(rb"canary-key-([a-z]+-\d)-[0-9a-f]{32}")
 # of a refresh token, what free() leaves where it has overwritten the first 16 bytes of a block
 REMAINS = re.compile(rb"h-(\d+)-(\d+)-[0-9a-f]{32}")
 
@@ -54,6 +62,61 @@ def in_memory(pid):
         for match in REMAINS.finditer(data):
             found[tuple(map(int, match.groups()))] += 1
     return found
+
+
+class KeyedModel(http.server.ThreadingHTTPServer):
+    """A model of two forms. It takes the keys of the round; in a round without, it repeats them."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), KeyedAnswer)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.good, self.status, self.calls, self.refused = {}, 401, 0, 0
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def new_keys(self, number):
+        self.good = {provider: f"canary-key-{provider}-{number}-{secrets.token_hex(16)}"
+                     for provider in ("plain", "crown")}
+        return self.good
+
+
+class KeyedAnswer(http.server.BaseHTTPRequestHandler):
+    RESPONSES = [{"type": "response.output_text.delta", "delta": "hello"},
+                 {"type": "response.completed", "response": {}}]
+    MESSAGES = [{"type": "message_start", "message": {}},
+                {"type": "content_block_start", "index": 0,
+                 "content_block": {"type": "text", "text": ""}},
+                {"type": "content_block_delta", "index": 0,
+                 "delta": {"type": "text_delta", "text": "hello"}},
+                {"type": "content_block_stop", "index": 0},
+                {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+                {"type": "message_stop"}]
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        crown = self.path.endswith("/messages")
+        key = self.headers["x-api-key"] if crown else (self.headers["Authorization"] or "")[7:]
+        if key == self.server.good.get("crown" if crown else "plain"):
+            self.server.calls += 1
+            events = self.MESSAGES if crown else self.RESPONSES
+            self.answer(200, "text/event-stream", "".join(
+                f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events))
+        else:
+            self.server.refused += 1
+            told = "" if self.server.good else key
+            self.answer(self.server.status, "application/json", json.dumps({"error": {
+                "message": f"Incorrect API key provided: {told}."}}))
+
+    def answer(self, status, kind, body):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_):
+        pass
 
 
 class Watched(Swarm):
@@ -107,8 +170,59 @@ def walk_through(swarm, practice):
         assert out.strip(), f"a tap saw nothing: {err}"
 
 
+def use_keys(swarm, model):
+    """nova, at home, calls the one form, lumi, on b, the other."""
+    for agent, provider, api in (("nova", "plain", "openai-responses"),
+                                 ("lumi", "crown", "anthropic-messages")):
+        swarm.config["models"]["providers"][provider] = {
+            "baseUrl": model.url + "/v1", "api": api, "auth": "api-key"}
+        swarm.config["auth"]["profiles"][provider + ":me"] = {
+            "provider": provider, "mode": "api_key"}
+        swarm.config["agents"]["entries"][agent]["model"] = {"primary": provider + "/small"}
+    swarm.write()
+
+
+def import_keys(swarm, keys, check=True):
+    path = swarm.run.path("keys.json")
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump({"version": 1, "profiles": {
+            f"{provider}:me": {"type": "api_key", "provider": provider, "key": key}
+            for provider, key in keys.items()}}, out)
+    return swarm.call("auth", "import", path, "--config", swarm.file, check=check)
+
+
+def ask_both(swarm, check=True):
+    return [swarm.ask(agent, check=check).returncode for agent in ("nova", "lumi")]
+
+
+def keys_are_replaced_and_refused(swarm, model):
+    import_keys(swarm, model.new_keys(2))
+    calls = model.calls
+    ask_both(swarm)
+    assert model.calls == calls + 2, "the new keys did not arrive"
+    model.good, model.refused = {}, 0
+    for model.status in (400, 403, 401):
+        assert 0 not in ask_both(swarm, check=False)
+    assert model.refused >= 6, model.refused
+    keys = model.new_keys(3)
+    import_keys(swarm, {name: key + " and more" for name, key in keys.items()}, check=False)
+    import_keys(swarm, keys)
+    ask_both(swarm)
+    good, key = json.dumps(swarm.config), f"canary-key-config-0-{secrets.token_hex(16)}"
+    for field, value in (("apiKey", key), ("baseUrl", key), ("headers", {"x-api-key": key}),
+                         ("headers", {"X-Mine": key + "\n"})):
+        swarm.config["models"]["providers"]["plain"][field] = value
+        swarm.write()
+        for words in (("config", "check", swarm.file), ("reload",)):
+            done = swarm.call(*words, check=False)
+            assert done.returncode != 0, f"a key under {field} was taken"
+        swarm.config = json.loads(good)
+    swarm.write()
+    ask_both(swarm)
+
+
 def nothing_in(what, data):
-    for pattern in (REFRESH, ACCESS):
+    for pattern in (REFRESH, ACCESS, KEY):
         match = pattern.search(data)
         assert not match, f"{what} holds {match.group(0)[:30]}..."
 
@@ -199,9 +313,25 @@ def crashes_leave_no_token():
             print("no core of home, of keeper; with debugging allowed one of home, and its token")
 
 
+def keys_in_memory(kind, pid):
+    found = collections.Counter()
+    for _, data in writable_memory(pid):
+        for match in KEY.finditer(data):
+            found[match.group(1).decode()] += 1
+    print(f"{kind}'s memory: copies of API keys {dict(found)}")
+    living = {"plain-3", "crown-3"}
+    assert kind != "keeper" or set(found) >= living, "the living keys are not found"
+    if kind == "up":
+        living = {"config-0"}  # it has read that config
+    elif kind != "keeper":
+        living |= {"plain-2", "crown-2"}  # what a model itself repeats is no secret of ours
+    assert set(found) <= living, f"API keys in the memory of {kind}: {found}"
+
+
 def memory_holds_the_newest_only(swarm, pids):
     print("generations now:", {name: row["generation"] for name, row in swarm.logins().items()})
     for kind, pid in pids.items():
+        keys_in_memory(kind, pid)
         tokens = in_memory(pid)
         if kind != "keeper":
             assert not tokens, f"{kind} has a refresh token in memory: {tokens}"
@@ -220,8 +350,13 @@ def main():
     with e2e.Run() as run:
         practice = run.practice("--access-life=2s", "--rotation=grace", "--grace=60s")
         swarm = Watched(run, practice.url, rotation="grace", oauth={"graceSeconds": 60})
+        model = KeyedModel()
+        use_keys(swarm, model)
         swarm.practice_login(practice)
+        import_keys(swarm, model.new_keys(1))
         walk_through(swarm, practice)
+        assert model.calls >= 10, model.calls
+        keys_are_replaced_and_refused(swarm, model)
         # the keeper was started anew in between: an import and a few refreshes of this one's own
         second = json.loads(e2e.http("POST", practice.url + "/practice/login", "{}")[1])
         swarm.import_login({"access": second["access_token"], "refresh": second["refresh_token"],
@@ -240,7 +375,7 @@ def main():
             print("memory not read: not root")
         swarm.down()
         count += files_hold_none(run, swarm)
-        print(f"no token in {len(swarm.printed)} bytes printed, {count} files,"
+        print(f"no token and no key in {len(swarm.printed)} bytes printed, {count} files,"
               f" {len(pids)} processes' arguments and environments")
 
 

@@ -80,7 +80,7 @@ static void the_first_cause_stands(void **state)
     assert_string_equal(fault.why, "first");
 }
 
-static void long_words_are_cut_between_characters(void **state)
+static void long_words_are_cut_between_characters_and_tokens_are_not(void **state)
 {
     (void)state;
     char why[400];
@@ -92,6 +92,13 @@ static void long_words_are_cut_between_characters(void **state)
     assert_string_equal(fault.code, "a b");
     assert_int_equal(strlen(fault.why) % 3, 0);
     assert_true(strlen(fault.why) > 250);
+
+    memset(why, 'k', sizeof(why) - 1);
+    memcpy(why, "no key is ", 10);
+    fault = (struct fault){0};
+    fault_set(&fault, FAULT_CUT, why + 10, why);
+    assert_string_equal(fault.code, "");
+    assert_string_equal(fault.why, "no key is ");
 }
 
 static void headers_are_found_by_their_whole_name(void **state)
@@ -108,7 +115,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_refusal_gets_its_kind),
         cmocka_unit_test(the_first_cause_stands),
-        cmocka_unit_test(long_words_are_cut_between_characters),
+        cmocka_unit_test(long_words_are_cut_between_characters_and_tokens_are_not),
         cmocka_unit_test(headers_are_found_by_their_whole_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,6 +111,20 @@ static void a_401_is_told_once_and_the_new_token_is_used(void **state)
     stage_free(stage);
 }
 
+static void a_token_that_the_model_repeats_is_not_repeated(void **state)
+{
+    (void)state;
+    struct stage *stage = stage_new(MODELS, ONE);
+    stage_reply(stage, ERROR(400, "{\"error\":{\"message\":\"no 'lab:me-1'.\"}}"));
+    struct probe_call *call = stage_finish(stage, stage_call(stage, "atlas", "lab/gpt", 4, false));
+    assert_says(call->why, "no '***'.");
+    stage_reply(stage, ANSWER("data: {\"type\":\"response.failed\",\"response\":{\"error\":"
+                              "{\"code\":\"invalid_prompt\",\"message\":\"lab:me-1\"}}}\n\n"));
+    call = stage_finish(stage, stage_call(stage, "atlas", "lab/gpt", 4, false));
+    assert_says(call->why, ": ***");
+    stage_free(stage);
+}
+
 static void a_second_401_is_not_told_again(void **state)
 {
     (void)state;
@@ -473,6 +487,7 @@ int main(void)
         cmocka_unit_test(a_call_streams_its_text_and_then_answers),
         cmocka_unit_test(a_caller_without_credit_gets_the_answer_alone),
         cmocka_unit_test(a_401_is_told_once_and_the_new_token_is_used),
+        cmocka_unit_test(a_token_that_the_model_repeats_is_not_repeated),
         cmocka_unit_test(a_second_401_is_not_told_again),
         cmocka_unit_test(a_refused_login_says_what_the_keeper_says),
         cmocka_unit_test(a_spent_quota_is_told_and_the_next_profile_is_used),
