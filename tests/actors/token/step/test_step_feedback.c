@@ -38,6 +38,33 @@ static void a_rejected_current_token_is_refreshed_once_and_handed_to_nobody_mean
     bench_free(bench);
 }
 
+/* A call may begin with a token that ends on the way. That is an expiry like any other, however
+ * often it happens. */
+static void a_rejected_token_that_has_ended_is_no_rejection(void **s)
+{
+    struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
+    struct profile *profile = bench_profile(bench, "lab:me");
+
+    (void)s;
+    for (uint64_t generation = 2; generation < 6; generation++) {
+        uint64_t waiters[2], usable_ns = profile->expires_ns - 30000 * MS_NS;
+
+        bench->now_ns = generation % 2 == 0 ? profile->expires_ns : usable_ns;
+        waiters[0] = bench_reject(bench, "lab:me");
+        waiters[1] = bench_reject(bench, "lab:me");
+        assert_int_equal(profile->rejections, 0);
+        assert_false(profile->access_rejected);
+        bench_refresh(bench, "lab:me");
+        assert_granted(bench, waiters[0], generation);
+        assert_granted(bench, waiters[1], generation);
+        assert_int_equal(bench->spends, generation - 1);
+    }
+    bench->now_ns = profile->expires_ns - 30000 * MS_NS - 1;
+    bench_reject(bench, "lab:me"); /* a moment earlier it is one */
+    assert_int_equal(profile->rejections, 1);
+    bench_free(bench);
+}
+
 static void a_fresh_token_rejected_again_is_refused_with_backoff_and_never_loops(void **s)
 {
     struct bench *bench = bench_with(ROTATION_STRICT, "lab:me");
@@ -475,6 +502,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rejected_token_that_was_rotated_gets_the_newer_one),
         cmocka_unit_test(a_rejected_current_token_is_refreshed_once_and_handed_to_nobody_meanwhile),
+        cmocka_unit_test(a_rejected_token_that_has_ended_is_no_rejection),
         cmocka_unit_test(a_fresh_token_rejected_again_is_refused_with_backoff_and_never_loops),
         cmocka_unit_test(a_rejection_long_after_the_last_one_is_a_first_one),
         cmocka_unit_test(a_key_cannot_be_refreshed_so_its_rejection_refuses),
