@@ -3,10 +3,11 @@
 nothing else disturbed."""
 import concurrent.futures
 import os
+import subprocess
 import time
 
 import e2e
-from swarm import Swarm
+from swarm import Swarm, program
 
 FAULTS = ["200-html", "403-html", "truncated-json", "no-expires-in", "huge-token", "drip",
           "500-before", "500-after", "hang", "drop-before", "429", "no-refresh-token"]
@@ -52,9 +53,21 @@ def directories(run):
     assert done.returncode != 0 and "/proc/nowhere" in done.stderr, done
 
 
+def closed_streams(run, practice):
+    """Started by something that closed what it does not use: no file may take a stream's place."""
+    swarm = Swarm(run, practice.url, state="closed")
+    swarm.practice_login(practice)
+    for closed, code in (("<&- 2>&-", 0), ("<&- >&- 2>&-", 1)):
+        swarm.stop("keeper")
+        done = subprocess.run(["sh", "-c", f'exec "$0" auth token lab:me {closed}', program()],
+                              env=swarm.env, stdout=subprocess.PIPE, timeout=30, check=False)
+        assert done.returncode == code and bool(done.stdout) == (code == 0), (closed, done)
+        assert "keeper" in swarm.pids(), closed
+    with open(swarm.state + "/keeper.log", encoding="utf-8") as log:
+        assert log.read().count("(pid ") == 3, "a keeper's log went elsewhere"
+
+
 def e2e_call(env, *words):
-    import subprocess
-    from swarm import program
     return subprocess.run([program(), *words], env=env, capture_output=True, text=True, timeout=30,
                           check=False, stdin=subprocess.DEVNULL)
 
@@ -80,6 +93,7 @@ def main():
     with e2e.Run() as run:
         operator(run, run.practice("--access-life=1h"))
         directories(run)
+        closed_streams(run, run.practice("--access-life=1h"))
     with concurrent.futures.ThreadPoolExecutor(len(FAULTS)) as pool:  # mostly they wait
         for line in pool.map(provider, FAULTS):
             print(line)

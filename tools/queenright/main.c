@@ -2,11 +2,13 @@
 /* Finds the command in the table, lets argp read its options, runs it. */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "queenright/cli/command.h"
 #include "queenright/version.h"
@@ -135,10 +137,23 @@ static int run(int argc, char **argv)
     return call.command->run(&call);
 }
 
+/* A closed standard stream would become the next file or socket that is opened, which would then
+ * take what is printed. Opened the wrong way round, so that its use still fails. */
+static bool hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return false;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     int code;
 
+    if (!hold_standard_streams())
+        return EXIT_CODE_FAILED;
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     if (argc < 2)
         return command_help(NULL), EXIT_CODE_USAGE;
