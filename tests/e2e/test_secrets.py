@@ -314,18 +314,23 @@ def crashes_leave_no_token():
 
 
 def keys_in_memory(kind, pid):
-    found = collections.Counter()
+    """The living keys. A buffer of libzmq, which nobody can wipe, may have a past one in the grant
+    that it carried, until another batch of messages is as long."""
+    found, carried = collections.Counter(), collections.Counter()
     for _, data in writable_memory(pid):
         for match in KEY.finditer(data):
-            found[match.group(1).decode()] += 1
-    print(f"{kind}'s memory: copies of API keys {dict(found)}")
+            packed = bytes((0xd9, len(match.group(0)))) == data[match.start() - 2:match.start()]
+            (carried if packed else found)[match.group(1).decode()] += 1
+    print(f"{kind}'s memory: copies of API keys {dict(found)}, in messages {dict(carried)}")
     living = {"plain-3", "crown-3"}
     assert kind != "keeper" or set(found) >= living, "the living keys are not found"
+    past = {key: count for key, count in carried.items() if key not in living and count > 1}
     if kind == "up":
         living = {"config-0"}  # it has read that config
     elif kind != "keeper":
         living |= {"plain-2", "crown-2"}  # what a model itself repeats is no secret of ours
-    assert set(found) <= living, f"API keys in the memory of {kind}: {found}"
+    past.update({key: count for key, count in found.items() if key not in living})
+    assert not past, f"API keys in the memory of {kind}: {past}"
 
 
 def memory_holds_the_newest_only(swarm, pids):
