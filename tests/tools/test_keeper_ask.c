@@ -29,7 +29,8 @@
 #include "support/temp_dir.h"
 
 #define NO_KEEPER "a test starts no keeper"
-#define SHORT_MS 400
+#define LONG_MS 20000
+#define SHORT_MS 3000
 
 const struct command command_table[] = {{0}}; /* this program has none */
 
@@ -37,8 +38,11 @@ const struct command command_table[] = {{0}}; /* this program has none */
 struct script {
     const char *version; /* NULL: nobody there to say it */
     unsigned silent;     /* so many questions for its version are left without an answer */
+    unsigned scarce;     /* so many are answered: no memory */
+    bool never_ends;     /* whoever drains it is refused */
     unsigned stopping;   /* so many questions are refused: it is about to end */
-    unsigned gone;       /* so many are then answered by the runtime: no such actor */
+    unsigned gone;       /* so many are then answered by the runtime, with this status */
+    enum runtime_status status;
     bool lists_first;    /* the latter, after a part */
     atomic_uint versions, drains, asked;
 };
@@ -59,8 +63,12 @@ static int on_control_info(struct actor_state *state, struct context *context,
 {
     struct control_process process = {.version = proto_text(state->script->version)};
 
+    unsigned number = ++state->script->versions;
+
     (void)question;
-    if (++state->script->versions > state->script->silent)
+    if (number <= state->script->scarce)
+        return context_reply_status(context, STATUS_NO_MEMORY, 0);
+    if (number > state->script->silent)
         return context_reply(context, actor_pack(control_process, &process));
     context_defer(context);
     return 0;
@@ -71,6 +79,8 @@ static int on_token_drain(struct actor_state *state, struct context *context,
 {
     (void)question;
     state->script->drains++;
+    if (state->script->never_ends)
+        return context_reply_status(context, STATUS_EXPIRED, 0);
     runtime_stop(context_runtime(context));
     return actor_reply_done(context, 0);
 }
@@ -92,7 +102,7 @@ static int on_token_status(struct actor_state *state, struct context *context,
     if (number <= script->stopping)
         return actor_reply_refusal(context, "stopping", "the keeper is stopping", "ask again");
     if (number <= script->stopping + script->gone)
-        return context_reply_status(context, STATUS_NO_ACTOR, 0);
+        return context_reply_status(context, script->status, 0);
     return actor_reply_done(context, 0);
 }
 
@@ -122,7 +132,8 @@ static struct fixture {
     pthread_t thread;
 } fixture;
 
-/* Ends when it is told to, and then listens no more, as the process would. */
+/* Ends when it is told to, by the test or by a drain, and then listens no more, as the process
+ * would. */
 static void *serve(void *arg)
 {
     runtime_wait(arg);
@@ -153,9 +164,11 @@ static void keeper_begin(struct script *script)
     assert_int_equal(pthread_create(&fixture.thread, NULL, serve, fixture.runtime), 0);
 }
 
-static void keeper_end(void)
+/* `drained`: it has been told to, and may be gone already. */
+static void keeper_end(bool drained)
 {
-    runtime_stop(fixture.runtime);
+    if (!drained)
+        runtime_stop(fixture.runtime);
     pthread_join(fixture.thread, NULL);
 }
 
@@ -196,9 +209,9 @@ static void one_of_our_version_is_met_and_goes_on(void **s)
     keeper_begin(&script);
     assert_int_equal(open_line(&line, why), 0);
     keeper_hang_up(&line);
-    assert_int_equal(ask(SHORT_MS, NULL), 0);
+    assert_int_equal(ask(LONG_MS, NULL), 0);
     assert_int_equal(script.drains, 0);
-    keeper_end();
+    keeper_end(false);
 }
 
 static void one_of_another_version_finishes_and_is_replaced(void **s)
@@ -212,7 +225,36 @@ static void one_of_another_version_finishes_and_is_replaced(void **s)
     assert_int_equal(open_line(&line, why), -EIO);
     assert_string_equal(why, NO_KEEPER);
     assert_int_equal(script.drains, 1);
-    keeper_end();
+    keeper_end(true);
+}
+
+static void one_of_another_version_that_does_not_finish_is_not_waited_for_for_ever(void **s)
+{
+    struct script script = {.version = "0.0.1", .never_ends = true};
+    struct keeper_line line;
+    char why[256];
+
+    (void)s;
+    keeper_begin(&script);
+    assert_int_equal(open_line(&line, why), -EBUSY);
+    assert_string_equal(why, "one of another version runs, and does not come to its end");
+    assert_int_equal(script.drains, 1);
+    keeper_end(false);
+}
+
+static void one_without_memory_to_say_its_version_is_asked_again_and_not_told_to_go(void **s)
+{
+    struct script script = {.version = QUEENRIGHT_VERSION, .scarce = 2};
+    struct keeper_line line;
+    char why[256];
+
+    (void)s;
+    keeper_begin(&script);
+    assert_int_equal(open_line(&line, why), 0);
+    keeper_hang_up(&line);
+    assert_int_equal(script.versions, 3);
+    assert_int_equal(script.drains, 0);
+    keeper_end(false);
 }
 
 /* With too much to do it may answer late; told to go it would take the others' tokens with it. */
@@ -228,7 +270,7 @@ static void one_that_is_slow_to_say_its_version_is_asked_again_and_not_told_to_g
     keeper_hang_up(&line);
     assert_int_equal(script.versions, 2);
     assert_int_equal(script.drains, 0);
-    keeper_end();
+    keeper_end(false);
 }
 
 static void one_whose_actors_have_gone_is_not_told_to_go(void **s)
@@ -242,7 +284,7 @@ static void one_whose_actors_have_gone_is_not_told_to_go(void **s)
     assert_int_equal(open_line(&line, why), -EIO);
     assert_string_equal(why, NO_KEEPER); /* a successor is started, and would wait for its lock */
     assert_int_equal(script.drains, 0);
-    keeper_end();
+    keeper_end(false);
 }
 
 static void who_is_sent_to_the_next_keeper_asks_it(void **s)
@@ -251,9 +293,9 @@ static void who_is_sent_to_the_next_keeper_asks_it(void **s)
 
     (void)s;
     keeper_begin(&script);
-    assert_int_equal(ask(10000, NULL), 0);
+    assert_int_equal(ask(LONG_MS, NULL), 0);
     assert_int_equal(script.asked, 5);
-    keeper_end();
+    keeper_end(false);
 }
 
 static void one_that_stops_for_ever_is_waited_for_as_long_as_the_question_may_take(void **s)
@@ -263,23 +305,23 @@ static void one_that_stops_for_ever_is_waited_for_as_long_as_the_question_may_ta
     (void)s;
     keeper_begin(&script);
     assert_int_equal(ask(SHORT_MS, NULL), EXIT_CODE_TEMPORARY);
-    assert_in_range(script.asked, 2, 1 + SHORT_MS / 50);
-    keeper_end();
+    assert_in_range(script.asked, 2, 1 + SHORT_MS / 50); /* with pauses in between */
+    keeper_end(false);
 }
 
 static void two_deaths_are_survived_and_a_third_is_told(void **s)
 {
-    struct script two = {.version = QUEENRIGHT_VERSION, .gone = 2};
-    struct script three = {.version = QUEENRIGHT_VERSION, .gone = 3};
+    struct script two = {.version = QUEENRIGHT_VERSION, .gone = 2, .status = STATUS_DIED};
+    struct script three = {.version = QUEENRIGHT_VERSION, .gone = 3, .status = STATUS_NO_ACTOR};
 
     (void)s;
     keeper_begin(&two);
-    assert_int_equal(ask(10000, NULL), 0);
-    keeper_end();
+    assert_int_equal(ask(LONG_MS, NULL), 0);
+    keeper_end(false);
     keeper_begin(&three);
-    assert_int_equal(ask(10000, NULL), EXIT_CODE_UNAVAILABLE);
+    assert_int_equal(ask(LONG_MS, NULL), EXIT_CODE_UNAVAILABLE);
     assert_int_equal(three.asked, 3);
-    keeper_end();
+    keeper_end(false);
 }
 
 static void a_list_that_has_begun_is_not_begun_again(void **s)
@@ -289,10 +331,10 @@ static void a_list_that_has_begun_is_not_begun_again(void **s)
 
     (void)s;
     keeper_begin(&script);
-    assert_int_equal(ask(10000, &parts), EXIT_CODE_UNAVAILABLE);
+    assert_int_equal(ask(LONG_MS, &parts), EXIT_CODE_UNAVAILABLE);
     assert_int_equal(parts, 1);
     assert_int_equal(script.asked, 1);
-    keeper_end();
+    keeper_end(false);
 }
 
 static int setup(void **s)
@@ -319,6 +361,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_of_our_version_is_met_and_goes_on),
         cmocka_unit_test(one_of_another_version_finishes_and_is_replaced),
+        cmocka_unit_test(one_of_another_version_that_does_not_finish_is_not_waited_for_for_ever),
+        cmocka_unit_test(one_without_memory_to_say_its_version_is_asked_again_and_not_told_to_go),
         cmocka_unit_test(one_that_is_slow_to_say_its_version_is_asked_again_and_not_told_to_go),
         cmocka_unit_test(one_whose_actors_have_gone_is_not_told_to_go),
         cmocka_unit_test(who_is_sent_to_the_next_keeper_asks_it),

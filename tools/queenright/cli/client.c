@@ -17,9 +17,9 @@ static const struct {
     {"bad_request", EXIT_CODE_USAGE},      {"unavailable", EXIT_CODE_UNAVAILABLE},
     {"busy", EXIT_CODE_TEMPORARY},         {"cooling", EXIT_CODE_TEMPORARY},
     {"timeout", EXIT_CODE_TEMPORARY},      {"stopping", EXIT_CODE_TEMPORARY},
-    {"needs_login", EXIT_CODE_LOGIN},
-    {"access_only", EXIT_CODE_LOGIN},      {"copied_store", EXIT_CODE_LOGIN},
-    {"bad_config", EXIT_CODE_CONFIG},      {"not_configured", EXIT_CODE_CONFIG},
+    {"needs_login", EXIT_CODE_LOGIN},      {"access_only", EXIT_CODE_LOGIN},
+    {"copied_store", EXIT_CODE_LOGIN},     {"bad_config", EXIT_CODE_CONFIG},
+    {"not_configured", EXIT_CODE_CONFIG},
 };
 
 static int exit_of_refusal(const char *code)

@@ -81,7 +81,8 @@ static void take(struct import *import, const struct import_entry *entry)
     };
     struct message *answer;
 
-    if (keeper_ask(&import->keeper, token_import, &question, IMPORT_TIMEOUT_MS, NULL, NULL,
+    if (keeper_dial(&import->keeper) != 0 ||
+        keeper_ask(&import->keeper, token_import, &question, IMPORT_TIMEOUT_MS, NULL, NULL,
                    token_imported, &answer) != 0) {
         row(import, entry, entry->profile, "refused", "see the error above", "", "refused");
         import->failed++;

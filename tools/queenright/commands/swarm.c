@@ -267,12 +267,14 @@ static int print_processes(const struct command_call *call, struct swarm_view *v
     return code;
 }
 
-/* Waits for no keeper: that one runs is for `up` to see to, and this shows how it goes. */
+/* Does not wait for one that did not answer a moment ago: that a keeper runs is for `up` to see to,
+ * and this shows how it goes. */
 static int print_logins(const struct command_call *call, const struct swarm_view *view)
 {
     for (size_t i = 0; i < view->process_count; i++)
         if (strcmp(view->processes[i].kind, "keeper") == 0 && view->processes[i].pid == 0) {
-            command_error("keeper.log says why; up starts it again", "the keeper does not run");
+            command_error("look into keeper.log; up starts one when none runs",
+                          "the keeper does not answer");
             return EXIT_CODE_UNAVAILABLE;
         }
     return auth_print_logins(call, NULL);

@@ -22,7 +22,7 @@ struct question {
     void *arg;
     bool begun; /* the caller has seen a part: it cannot be asked again */
     unsigned deaths;
-    uint64_t end_ns;
+    uint64_t timeout_ns, end_ns; /* of all tries, from when the first keeper was met */
 };
 
 static int on_part(void *arg, const struct message *part)
@@ -38,8 +38,8 @@ static bool keeper_ends(struct question *question, const struct message *answer)
     struct refusal refusal;
 
     if (answer->flags & MESSAGE_STATUS)
-        return (answer->status == STATUS_PEER_DOWN || answer->status == STATUS_SHUTDOWN ||
-                answer->status == STATUS_NO_ACTOR) &&
+        return (answer->status == STATUS_PEER_DOWN || answer->status == STATUS_DIED ||
+                answer->status == STATUS_NO_ACTOR || answer->status == STATUS_SHUTDOWN) &&
                ++question->deaths < DEATHS_MAX;
     return answer->type == MSG_refusal &&
            proto_unpack(&refusal_schema, answer->body, answer->size, &refusal) == 0 &&
@@ -64,14 +64,16 @@ int keeper_dial(struct keeper_line *line)
 static int ask_once(struct keeper_line *line, struct question *question,
                     struct message **ret_answer)
 {
-    uint64_t now = now_ns(), left_ns = question->end_ns > now ? question->end_ns - now : 0;
     int code = keeper_dial(line);
+    uint64_t now = now_ns();
 
-    return code != 0 ? code
-                     : client_call(line->client, "token", question->schema, question->message,
-                                   left_ns / NS_PER_MS,
-                                   question->on_part != NULL ? on_part : NULL, question,
-                                   ret_answer);
+    if (code != 0)
+        return code;
+    if (question->end_ns == 0) /* to find the keeper is not the question's time */
+        question->end_ns = now + question->timeout_ns;
+    return client_call(line->client, "token", question->schema, question->message,
+                       now < question->end_ns ? (question->end_ns - now) / NS_PER_MS : 0,
+                       question->on_part != NULL ? on_part : NULL, question, ret_answer);
 }
 
 int keeper_run(struct keeper_line *line, const struct proto_schema *schema, const void *message,
@@ -79,7 +81,7 @@ int keeper_run(struct keeper_line *line, const struct proto_schema *schema, cons
                struct message **ret_answer)
 {
     struct question question = {.schema = schema, .message = message, .on_part = on_part_,
-                                .arg = arg, .end_ns = now_ns() + timeout_ms * NS_PER_MS};
+                                .arg = arg, .timeout_ns = timeout_ms * NS_PER_MS};
     struct timespec pause = {.tv_nsec = PAUSE_MS * NS_PER_MS};
     struct message *answer = NULL;
     int code;

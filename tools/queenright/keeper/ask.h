@@ -15,7 +15,7 @@ struct keeper_line {
 /* Opens it, unless it is: for who would rather know before asking. 0, or an exit code after an
  * error. */
 int keeper_dial(struct keeper_line *line);
-/* As client_run; the time limit is that of all tries together. */
+/* As client_run; the time limit is that of all tries together, once a keeper has been met. */
 int keeper_run(struct keeper_line *line, const struct proto_schema *schema, const void *question,
                uint64_t timeout_ms, client_part_fn on_part, void *arg, uint32_t wanted,
                struct message **ret_answer);

@@ -14,6 +14,7 @@
 
 #include "actors/handler.h"
 #include "proto/control.h"
+#include "proto/system.h"
 #include "proto/token.h"
 #include "queenright/process/process.h"
 #include "queenright/version.h"
@@ -28,21 +29,24 @@
 #define PAUSE_DOUBLINGS 5u
 #define SOCKETS "/proc/net/unix"
 
-/* One that says nothing is not of another version: it has too much to do, or is just leaving. */
+/* One that does not know the question is of another version. One that says nothing is not: it is
+ * just leaving, or has too much to do or too little memory. */
 static int silence(const struct message *answer)
 {
     if (!(answer->flags & MESSAGE_STATUS))
         return 0;
     switch (answer->status) {
-    case STATUS_EXPIRED:
-    case STATUS_BUSY:
-        return -ETIMEDOUT;
+    case STATUS_UNKNOWN_TYPE:
+    case STATUS_MALFORMED:
+    case STATUS_VERSION:
+        return 0;
     case STATUS_PEER_DOWN:
+    case STATUS_DIED:
     case STATUS_NO_ACTOR:
     case STATUS_SHUTDOWN:
         return -ECONNREFUSED;
     default:
-        return 0;
+        return -ETIMEDOUT;
     }
 }
 
@@ -64,14 +68,18 @@ static int same_version(struct link_client *client)
     return rc;
 }
 
-static void drain(struct link_client *client)
+/* -ERESTART: it has finished what it had begun, and goes. -EBUSY: it has not, in a minute. */
+static int drain(struct link_client *client)
 {
     struct token_drain question = {.why = proto_text("another version takes over")};
     struct message *answer = NULL;
+    int rc = link_client_call(client, "token", actor_pack(token_drain, &question), DRAIN_NS, NULL,
+                              NULL, &answer);
 
-    link_client_call(client, "token", actor_pack(token_drain, &question), DRAIN_NS, NULL, NULL,
-                     &answer);
+    if (rc == 0)
+        rc = answer->type == MSG_done || answer->status == STATUS_PEER_DOWN ? -ERESTART : -EBUSY;
     message_free(answer);
+    return rc;
 }
 
 /* True when no process has this socket open, as the kernel lists them. A client would find out too,
@@ -94,8 +102,7 @@ static bool nobody_listens(const char *endpoint)
     return !found;
 }
 
-/* 0: one of our version answers. -ECONNREFUSED: none does. -ERESTART: one of another version did,
- * and has finished what it had begun. */
+/* 0: one of our version answers. -ECONNREFUSED: none does. As drain: one of another version did. */
 static int probe(const char *endpoint, struct link_client **ret_client)
 {
     struct link_client *client;
@@ -115,9 +122,9 @@ static int probe(const char *endpoint, struct link_client **ret_client)
         return 0;
     }
     if (rc == 0)
-        drain(client);
+        rc = drain(client);
     link_client_close(client);
-    return rc < 0 ? rc : -ERESTART;
+    return rc;
 }
 
 static int say(char *ret_why, size_t size, int rc, const char *why)
@@ -138,12 +145,29 @@ static int spawn(const struct paths *paths, int *ret_ready_fd)
     return rc < 0 ? rc : process_spawn(&spec, &pid, ret_ready_fd);
 }
 
-static int spawn_and_wait(const struct paths *paths, char *ret_line, size_t size)
+/* 1: it is ready. 0: somebody else's holds the store. Negative errno, with why in ret_why. */
+static int hear(const struct paths *paths, int ready_fd, int timeout_ms, char *ret_why, size_t size)
+{
+    char line[512] = "", log_path[PATH_MAX] = "", why[PATH_MAX + 64];
+    int rc = process_wait_ready(ready_fd, timeout_ms, line, sizeof(line));
+
+    if (rc == 0 && strcmp(line, "ready") == 0)
+        return 1;
+    if (rc == 0 && strcmp(line, "busy") == 0)
+        return 0;
+    if (rc == 0)
+        return say(ret_why, size, -EIO, line);
+    paths_keeper_log(paths, log_path, sizeof(log_path));
+    snprintf(why, sizeof(why), "the keeper did not start; see %s", log_path);
+    return say(ret_why, size, rc, why);
+}
+
+static int start_one(const struct paths *paths, char *ret_why, size_t size)
 {
     int ready_fd, rc = spawn(paths, &ready_fd);
 
-    ret_line[0] = '\0';
-    return rc < 0 ? rc : process_wait_ready(ready_fd, READY_MS, ret_line, size);
+    return rc < 0 ? say(ret_why, size, rc, strerrordesc_np(-rc))
+                  : hear(paths, ready_fd, READY_MS, ret_why, size);
 }
 
 /* Whoever met a keeper that is starting waits longer each time: a hundred programs that start one
@@ -161,34 +185,36 @@ int keeper_open(const struct paths *paths, struct link_client **ret_client, char
 {
     const struct clock_port *clock = clock_real();
     uint64_t end = clock->now_ns(clock) + PATIENCE_NS;
-    char endpoint[PATH_MAX], line[512], why[PATH_MAX + 256];
+    unsigned silent = 0;
+    bool drained = false;
+    char endpoint[PATH_MAX];
     int rc = paths_keeper_endpoint(paths, endpoint, sizeof(endpoint));
 
-    for (unsigned i = 0; rc == 0 && clock->now_ns(clock) < end; i++) {
+    if (rc < 0)
+        return say(ret_why, size, rc, strerrordesc_np(-rc));
+    for (unsigned i = 0; clock->now_ns(clock) < end; i++) {
         rc = probe(endpoint, ret_client);
         if (rc == 0)
             return 0;
-        if (rc == -ERESTART) /* that took its time */
-            end = clock->now_ns(clock) + PATIENCE_NS;
-        else if (rc != -ECONNREFUSED && i < PATIENCE) {
-            rc = 0; /* a busy machine: it listens, and has not come round to us */
+        if (rc == -EBUSY)
+            return say(ret_why, size, rc,
+                       "one of another version runs, and does not come to its end");
+        if (rc != -ECONNREFUSED && rc != -ERESTART) {
+            if (silent++ == PATIENCE)
+                return say(ret_why, size, rc, "it runs but does not answer");
+            pause_before(i); /* a busy machine: it listens, and has not come round to us */
             continue;
-        } else if (rc != -ECONNREFUSED)
-            return say(ret_why, size, rc, "the keeper runs but does not answer");
-        rc = spawn_and_wait(paths, line, sizeof(line));
-        if (rc == 0 && strcmp(line, "ready") == 0)
-            continue;
-        if (rc == 0 && strcmp(line, "busy") != 0)
-            return say(ret_why, size, -EIO, line);
-        if (rc < 0) {
-            paths_keeper_log(paths, line, sizeof(line));
-            snprintf(why, sizeof(why), "the keeper did not start; see %s", line);
-            return say(ret_why, size, rc, why);
         }
-        pause_before(i); /* somebody else's is about to answer */
+        if (rc == -ERESTART && !drained) /* that took its time */
+            end = clock->now_ns(clock) + PATIENCE_NS;
+        drained |= rc == -ERESTART;
+        rc = start_one(paths, ret_why, size);
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            pause_before(i); /* somebody else's is about to answer */
     }
-    return say(ret_why, size, rc < 0 ? rc : -EBUSY,
-               "another process holds the store but does not answer");
+    return say(ret_why, size, -EBUSY, "another process holds the store but does not answer");
 }
 
 int keeper_start(const struct paths *paths, char *ret_why, size_t size)
@@ -201,17 +227,22 @@ int keeper_start(const struct paths *paths, char *ret_why, size_t size)
     return rc;
 }
 
-void keeper_spawn(const struct paths *paths, int *ready_fd)
+int keeper_spawn(const struct paths *paths, int *ready_fd, char *ret_why, size_t size)
 {
     struct pollfd starting = {.fd = *ready_fd, .events = POLLIN};
     char endpoint[PATH_MAX];
+    int rc = 0;
 
     if (*ready_fd >= 0 && poll(&starting, 1, 0) == 0)
-        return;
-    if (*ready_fd >= 0)
-        close(*ready_fd);
-    *ready_fd = -1;
-    if (paths_keeper_endpoint(paths, endpoint, sizeof(endpoint)) == 0 &&
-        (nobody_listens(endpoint) || access(SOCKETS, R_OK) != 0))
-        spawn(paths, ready_fd);
+        return 0;
+    if (*ready_fd >= 0) {
+        rc = hear(paths, *ready_fd, 0, ret_why, size);
+        *ready_fd = -1;
+    }
+    if (rc < 0) /* said now, tried again when looked next */
+        return rc;
+    rc = paths_keeper_endpoint(paths, endpoint, sizeof(endpoint));
+    if (rc == 0 && (nobody_listens(endpoint) || access(SOCKETS, R_OK) != 0))
+        rc = spawn(paths, ready_fd);
+    return rc < 0 ? say(ret_why, size, rc, strerrordesc_np(-rc)) : 0;
 }

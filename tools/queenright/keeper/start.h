@@ -16,5 +16,6 @@ int keeper_open(const struct paths *paths, struct link_client **ret_client, char
 int keeper_start(const struct paths *paths, char *ret_why, size_t size);
 
 /* For who may not wait, and looks again later: starts one where none listens, unless the one begun
- * before is still starting. *ready_fd is the caller's to keep, -1 at first, and to close. */
-void keeper_spawn(const struct paths *paths, int *ready_fd);
+ * before is still starting. *ready_fd is the caller's to keep, -1 at first, and to close. 0, or
+ * negative errno with a sentence: none could be started, or the one begun before said why not. */
+int keeper_spawn(const struct paths *paths, int *ready_fd, char *ret_why, size_t size);

@@ -54,6 +54,7 @@ struct swarm_state {
     uint32_t keeper_look; /* the latest look; older timers are stale */
     uint64_t keeper_pause_ns; /* until the next one; longer each time */
     int keeper_ready_fd; /* of the keeper begun last; -1: none */
+    char keeper_why[512]; /* why none starts, as said last */
     bool ready, ending, keeper_up;
 };
 

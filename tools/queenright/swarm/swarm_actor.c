@@ -197,9 +197,15 @@ static void look_later(struct swarm_state *state, struct context *context, uint6
  * store and does not listen lets no other start: so we look again until the link is there. */
 static void look_for_keeper(struct swarm_state *state, struct context *context)
 {
+    char why[sizeof(state->keeper_why)] = "";
+
     if (state->ending || state->keeper_up)
         return;
-    keeper_spawn(state->options.paths, &state->keeper_ready_fd);
+    if (keeper_spawn(state->options.paths, &state->keeper_ready_fd, why, sizeof(why)) < 0 &&
+        strcmp(why, state->keeper_why) != 0) {
+        memcpy(state->keeper_why, why, sizeof(why));
+        swarm_event(state, "keeper: %s; trying again", why);
+    }
     look_later(state, context, 2 * state->keeper_pause_ns);
 }
 
@@ -240,6 +246,7 @@ static int swarm_on_link(void *memory, struct context *context, const char *peer
 
     if (strcmp(peer, "keeper") == 0) {
         state->keeper_up = up;
+        state->keeper_why[0] = '\0';
         swarm_event(state, up ? "keeper: connected" : "keeper: gone");
         if (up)
             swarm_join_keeper(state, context);
