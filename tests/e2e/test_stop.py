@@ -79,9 +79,10 @@ def provider_of_its_own(swarm, name, url):
 
 
 def going(by, rule):
-    """The keeper goes, by this signal, in a refresh that takes two seconds."""
+    """The keeper goes, by this signal, in a refresh that takes five seconds."""
     with e2e.Run() as run:
-        slow, fast = Practice(run, rule, "--refresh-delay=2s"), Practice(run)
+        slow, fast = (Practice(run, rule, "--access-life=1h", f"--refresh-delay={delay}")
+                      for delay in ("5s", "0s"))
         swarm = Swarm(run, slow.url, **slow.words)
         provider_of_its_own(swarm, "quick", fast.url)
         swarm.import_login(slow.login())
@@ -103,7 +104,23 @@ def going(by, rule):
         assert swarm.pids()["keeper"] != first, "it did not go"
         for practice in (slow, fast):
             e2e.expect(practice.totals(), reused=0, ended=0, overlapping=0)
+        with open(swarm.state + "/credentials/audit.log", encoding="utf-8") as audit:
+            assert by != signal.SIGTERM or "code=stopping" in audit.read(), "none met it stopping"
         print(f"keeper ended by {by.name} in a refresh: three who asked meanwhile had their answer")
+
+
+def resting():
+    """Nobody needs it: it ends by itself, in the way of every end, and the next one goes on."""
+    with e2e.Run() as run:
+        practice = Practice(run)
+        swarm = Swarm(run, practice.url, **practice.words)
+        swarm.import_login(practice.login())
+        e2e.wait_until("it has gone to rest", lambda: "keeper" not in swarm.pids(), timeout_s=60)
+        with open(swarm.state + "/credentials/audit.log", encoding="utf-8") as audit:
+            assert "drain why=nobody_needs_it" in audit.read()
+        assert swarm.call("auth", "token", "lab:me", "--force").stdout.strip()
+        e2e.expect(practice.totals(), reused=0, ended=0, overlapping=0)
+        print("a keeper that nobody asked went to rest")
 
 
 def main():
@@ -111,6 +128,7 @@ def main():
     print(f"SEED={seed}")
     keeper(seed)
     nodes(seed)
+    resting()
     going(signal.SIGTERM, "strict")
     going(signal.SIGKILL, "grace")
 

@@ -42,12 +42,18 @@ struct keeper {
     bool orphaned;   /* its TokenActor has ended */
 };
 
+/* Going to rest is a drain like any other: who comes before the end begins nothing that the end
+ * would cut off, and is told to ask the next keeper. */
 static void on_idle(void *arg, bool drained)
 {
+    struct token_drain question = {.why = proto_text("nobody needs it")};
     struct keeper *keeper = arg;
 
-    (void)drained;
-    runtime_stop(keeper->runtime);
+    if (drained)
+        runtime_stop(keeper->runtime);
+    else
+        runtime_post(keeper->runtime, runtime_lookup(keeper->runtime, "token"),
+                     actor_pack(token_drain, &question));
 }
 
 static void on_alarm(void *arg, const char *line)
