@@ -352,6 +352,7 @@ void call_take_grant(struct call *call, struct context *context, const struct to
     }
     crypto_hash_sha256(call->token_sha256, (const unsigned char *)grant->access.data,
                        grant->access.size);
+    call->token_size = grant->access.size;
     send_http(call, context, grant->access, grant->account);
 }
 
@@ -432,8 +433,8 @@ static void fail_over(struct call *call, struct context *context, const struct f
 void call_failed(struct call *call, struct context *context, const struct fault *reason)
 {
     struct fault fault = *reason; /* it may stand in the reading */
-    mask_token(fault.code, call->token_sha256);
-    mask_token(fault.why, call->token_sha256);
+    mask_token(fault.code, call->token_sha256, call->token_size);
+    mask_token(fault.why, call->token_sha256, call->token_size);
     call->step = STEP_IDLE;
     bool visible = call->sent > 0;
     stream_close(call);

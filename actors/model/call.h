@@ -74,6 +74,7 @@ struct call {
     bool rejected;              /* this route's token was told as rejected */
     bool token_side;            /* the last request went to the actor "token" */
     uint8_t token_sha256[32];
+    size_t token_size;
     char by[300];               /* provider and profile of the route; see ITEM_BY */
 
     struct reading reading;     /* in STEP_HTTP and STEP_FLUSH */

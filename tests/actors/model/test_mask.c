@@ -14,7 +14,7 @@ static void mask(char *text, const char *token)
 {
     uint8_t sha256[crypto_hash_sha256_BYTES];
     crypto_hash_sha256(sha256, (const unsigned char *)token, strlen(token));
-    mask_token(text, sha256);
+    mask_token(text, sha256, strlen(token));
 }
 
 static void a_token_is_found_in_any_punctuation(void **state)
@@ -33,7 +33,13 @@ static void a_token_is_found_in_any_punctuation(void **state)
         {"sk-7", "key=sk-7&other=sk-7", "key=***&other=***"},
         {"a:b-c", "(a:b-c)", "(***)"},
         {"ab", "no ab", "no **"},
-        {"sk-7", "sk-78 xsk-7 sk-", "sk-78 xsk-7 sk-"}, /* other words */
+        {"sk-7", "sk-8 xsk- 7 sk-", "sk-8 xsk- 7 sk-"}, /* other words */
+        {"sk-7", "sk-78xsk-7", "***8x***"},             /* rather too much than too little */
+        {"sk-7", "https://api.example.test/v1?key=sk-7", "https://api.example.test/v1?key=***"},
+        {"sk-7", "{\"error\":{\"request\":{\"headers\":{\"x-api-key\":\"sk-7\"}}}}",
+         "{\"error\":{\"request\":{\"headers\":{\"x-api-key\":\"***\"}}}}"},
+        {"sk-7", "key=sk-7&a=1&b=2&c=3&d=4&e=5", "key=***&a=1&b=2&c=3&d=4&e=5"},
+        {"", "no token", "no token"},
         {"sk-7", "", ""},
         {"sk-7", "...................................", "..................................."},
     };
