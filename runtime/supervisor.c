@@ -63,9 +63,13 @@ static int child_start(struct supervisor *supervisor, struct context *context, s
 
     child->timer = (struct timer_id){0};
     int error = context_spawn(context, child->spec.ops, child->spec.config, &options, &id);
+    if (error == 0) {
+        error = children_started(&supervisor->children, child, id);
+        if (error < 0)
+            context_stop_other(context, id);
+    }
     if (error < 0)
         return error;
-    children_started(&supervisor->children, child, id);
     child->done = false;
     child->started_ns = context_now_ns(context);
     actor_set_past(context_runtime(context), id, child->restarts, child->last_error);

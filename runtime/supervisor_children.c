@@ -25,6 +25,10 @@ int children_add(struct children *children, const struct child_spec *spec,
     child->key = children->next_key++;
     strncpy(child->name, spec->name, sizeof child->name - 1);
     HASH_ADD(by_name, children->all, name, strlen(child->name), child);
+    if (!child->by_name.tbl) {
+        free(child);
+        return -ENOMEM;
+    }
     *ret_child = child;
     return 0;
 }
@@ -43,11 +47,16 @@ void children_drop(struct children *children, struct child *child)
     free(child);
 }
 
-void children_started(struct children *children, struct child *child, struct actor_id id)
+int children_started(struct children *children, struct child *child, struct actor_id id)
 {
     child->id = id;
     HASH_ADD(by_id, children->running, id, sizeof child->id, child);
+    if (!child->by_id.tbl) {
+        child->id = (struct actor_id){0};
+        return -ENOMEM;
+    }
     children->stop_at = NULL;
+    return 0;
 }
 
 void children_ended(struct children *children, struct child *child)

@@ -4,6 +4,7 @@
  * stop them one by one from the end looks at each once. */
 #pragma once
 
+#define HASH_NONFATAL_OOM 1 /* what could not be added is not there, and we go on */
 #include <uthash.h>
 
 #include "core.h"
@@ -37,7 +38,8 @@ int children_add(struct children *children, const struct child_spec *spec,
                  struct child **ret_child);
 /* Frees one that does not run. */
 void children_drop(struct children *children, struct child *child);
-void children_started(struct children *children, struct child *child, struct actor_id id);
+/* 0, or -ENOMEM: it is not known to run, and must not. */
+int children_started(struct children *children, struct child *child, struct actor_id id);
 void children_ended(struct children *children, struct child *child);
 
 /* NULL: none. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#define HASH_NONFATAL_OOM 1 /* what could not be added is not there, and we go on */
 #include <uthash.h>
 
 #include "actors/handler.h"
@@ -221,13 +222,18 @@ static int add(struct entering *step, const char *swarm, const struct config_age
         return -ENOMEM;
     snprintf(agent->id, sizeof(agent->id), "%s", wanted->id);
     snprintf(agent->node, sizeof(agent->node), "%s", wanted->node);
+    HASH_ADD_STR(agents->table, id, agent);
+    if (!agent->hh.tbl) {
+        free(agent);
+        return -ENOMEM;
+    }
     rc = lives_here(agents, agent) ? add_local(step, wanted)
                                    : add_remote(step->context, swarm, wanted);
     if (rc < 0) {
+        HASH_DEL(agents->table, agent);
         free(agent);
         return rc;
     }
-    HASH_ADD_STR(agents->table, id, agent);
     return step->count == BATCH_MAX ? start_batch(step) : 0;
 }
 
