@@ -152,8 +152,10 @@ int main(int argc, char **argv)
 {
     int code;
 
-    if (!hold_standard_streams())
+    if (!hold_standard_streams()) {
+        dprintf(STDERR_FILENO, "queenright: a standard stream is closed, and no /dev/null here\n");
         return EXIT_CODE_FAILED;
+    }
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     if (argc < 2)
         return command_help(NULL), EXIT_CODE_USAGE;

@@ -24,9 +24,12 @@ static void child_exec(char *const *argv, int log_fd, int ready_fd, bool own_ses
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (own_session) {
+        pid_t own;
+
         setsid();
-        if (fork() > 0) /* the grandchild belongs to init: nobody here must reap it */
-            _exit(0);
+        own = fork(); /* the grandchild belongs to init: nobody here must reap it */
+        if (own != 0)
+            _exit(own < 0 ? 127 : 0);
         dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
     }
     if (log_fd >= 0) {
