@@ -48,7 +48,7 @@ def keeper_state(swarm):
     return next(row["state"] for row in shown["processes"] if row["kind"] == "keeper")
 
 
-def soon(what, call, limit_s=5):
+def soon(what, call, limit_s=15):
     began = time.monotonic()
     result = call()
     took_s = time.monotonic() - began

@@ -27,6 +27,7 @@ def main():
         swarm.down()
         stats = oidc.stats()
         assert stats["rotations"] >= 3, stats
+        assert stats["model_401"] <= 3, stats  # a token may end on its way, on a busy machine
         e2e.expect(stats, reused=0, model_calls=25 + stats["model_401"],
                    rotations=login["generation"] - first)
         aimock.expect(model_calls=25)

