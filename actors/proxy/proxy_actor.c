@@ -310,7 +310,6 @@ static struct message *make_refusal(const struct lease *lease, const void *arg)
     return copy;
 }
 
-
 static int on_done(struct proxy_state *state, struct context *context, const struct done *done)
 {
     (void)context;

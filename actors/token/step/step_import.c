@@ -303,12 +303,13 @@ void import_event(struct token_step *step, const struct token_event *event)
 {
     if (event->kind == EVENT_IMPORT_SAVED) {
         on_saved(step, event->error);
-    } else if (step->draining || step->import_count >= STEP_IMPORTS_MAX) {
+    } else if (step->draining) {
         token_import_job_free(event->import);
-        if (step->draining)
-            step_refuse(step, event->waiter, "stopping", STOPPING_WHY, STOPPING_REMEDY);
-        else
-            step_refuse(step, event->waiter, "busy", "too many imports at once", "try again");
+        step_refuse(step, event->waiter, "stopping", STOPPING_WHY, STOPPING_REMEDY);
+        return;
+    } else if (step->import_count >= STEP_IMPORTS_MAX) {
+        token_import_job_free(event->import);
+        step_refuse(step, event->waiter, "busy", "too many imports at once", "try again");
         return;
     } else {
         step->imports[step->import_count] = event->import;

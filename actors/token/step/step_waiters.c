@@ -218,14 +218,15 @@ static struct waiter *add(struct token_step *step, struct profile *profile,
 
 /* The token at hand met a 401. Refreshed once; a fresh one that is rejected as well before a while
  * has passed means that the model side refuses the account, and more refreshes would not help. One
- * that has ended meanwhile, on the way there or in a queue, says nothing of the account. */
+ * that has ended meanwhile, on the way there or in a queue, or is within the margin of its end,
+ * says nothing of the account. */
 static void reject_current(struct token_step *step, struct profile *profile)
 {
     uint64_t now = step_now(step), since = profile->rejected_at_ns;
     bool can_refresh = profile->credential.refresh != NULL;
 
     if (!profile_usable(profile, now) || profile->refused_until_ns > now)
-        return; /* known: the asker joins */
+        return; /* nothing new: the asker waits, or is told */
     if (profile->refused_until_ns > since)
         since = profile->refused_until_ns;
     if (now - since > step->tunables.rejected_window_ms * MS_NS)

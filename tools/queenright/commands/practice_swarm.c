@@ -158,7 +158,8 @@ bool practice_swarm_report(const struct command_call *call, const struct practic
         return false;
     rotations = json_integer_value(json_object_get(stats, "rotations"));
     reused = json_integer_value(json_object_get(stats, "reused"));
-    rejected = json_integer_value(json_object_get(stats, "model_401"));
+    rejected = json_integer_value(json_object_get(stats, "model_401")) -
+               json_integer_value(json_object_get(stats, "model_401_expired"));
     answers = json_integer_value(json_object_get(stats, "model_answers"));
     json_decref(stats);
     good = reused == 0 && rejected == 0 && generation == first_generation + (uint64_t)rotations;
@@ -167,7 +168,7 @@ bool practice_swarm_report(const struct command_call *call, const struct practic
             "  refresh tokens rotated   %" JSON_INTEGER_FORMAT "\n"
             "  generations stored       %" PRIu64 "  (after the login's first)\n"
             "  reused refresh tokens    %" JSON_INTEGER_FORMAT "\n"
-            "  401s at the model        %" JSON_INTEGER_FORMAT "\n"
+            "  wrong tokens at a model  %" JSON_INTEGER_FORMAT "\n"
             "  answers of the model     %" JSON_INTEGER_FORMAT "\n",
             rotations, generation - first_generation, reused, rejected, answers);
     return good;
