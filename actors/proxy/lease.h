@@ -42,7 +42,8 @@ struct lease {
     bool verdict; /* what is asked upstream was sent after the last 401: its answer ends stale */
     bool used;  /* since the last push: worth watching */
 
-    bool getting, watching;
+    bool getting;
+    unsigned watches;   /* under way; two when a link came back before its end was heard */
     uint64_t asked_ns;  /* the last request upstream */
     uint64_t away_ns;   /* since when the keeper has not answered; 0: it does */
     struct timer_id timer;

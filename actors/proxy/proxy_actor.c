@@ -119,6 +119,12 @@ static struct message *make_grant(const struct lease *lease, const void *arg)
     return lease_message(lease);
 }
 
+static void watch(struct proxy_state *state, struct lease *lease, struct context *context)
+{
+    if (lease->watches == 0)
+        upstream_watch(state, lease, context);
+}
+
 /* Does for the lease what its facts call for. */
 static void settle(struct proxy_state *state, struct lease *lease, struct context *context)
 {
@@ -128,15 +134,16 @@ static void settle(struct proxy_state *state, struct lease *lease, struct contex
     if (lease->away_ns != 0)
         return;
     if (lease->used && lease->generation_seen != 0)
-        upstream_watch(state, lease, context);
+        watch(state, lease, context);
     if (lease->waiter_count > 0 ||
         (lease->used && lease->renew_ns != 0 && lease->renew_ns < now &&
          now - lease->asked_ns > RENEW_EVERY_MS * MS_NS))
         upstream_get(state, lease, context);
 }
 
-/* Says to a keeper that is met what was seen. One that is idle is told so by a watch that is
- * answered at once, and so keeps nothing in use. */
+/* Says to a keeper that is met what was seen, whether or not a watch over the link before has come
+ * to its end. One that is idle is told so by a watch that is answered at once, and so keeps nothing
+ * in use. */
 static void tell_seen(struct proxy_state *state, struct lease *lease, struct context *context)
 {
     lease->away_ns = 0;
@@ -277,7 +284,7 @@ static void on_got(struct proxy_state *state, struct lease *lease, struct contex
         finish(lease, context, make_older, NULL);
     settle(state, lease, context);
     if (!taken) /* the keeper learns from the watch what was seen here */
-        upstream_watch(state, lease, context);
+        watch(state, lease, context);
 }
 
 static int on_token_grant(struct proxy_state *state, struct context *context,
@@ -292,7 +299,7 @@ static int on_token_grant(struct proxy_state *state, struct context *context,
         on_got(state, lease, context, taken);
         return 0;
     }
-    lease->watching = false;
+    lease->watches--;
     lease->used = lease->waiter_count > 0;
     lease->version = grant->version; /* seen, though not taken: or it would come at once */
     settle(state, lease, context);
@@ -363,7 +370,8 @@ static int on_refusal(struct proxy_state *state, struct context *context,
     lease = state->leases[tag >> 1];
     if ((tag & 1) == UPSTREAM_WATCH) {
         lease->away_ns = 0;
-        lease->watching = lease->used = false;
+        lease->watches--;
+        lease->used = false;
         return 0;
     }
     lease->getting = false;
@@ -389,7 +397,7 @@ static int proxy_on_status(void *state_, struct context *context, uint64_t tag,
     }
     lease = state->leases[tag >> 1];
     if ((tag & 1) == UPSTREAM_WATCH) {
-        lease->watching = false;
+        lease->watches--;
         if (status != STATUS_EXPIRED)
             return 0; /* the next use, or the link coming back, watches again */
         settle(state, lease, context);

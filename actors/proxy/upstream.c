@@ -108,9 +108,7 @@ void upstream_watch(struct proxy_state *state, struct lease *lease, struct conte
                                 .who = proto_text(state->node),
                                 .generation_seen = lease->generation_seen};
 
-    if (lease->watching)
-        return;
-    lease->watching =
-        proxy_request(state, context, actor_pack(token_watch, &watch),
-                      upstream_tag(state, lease, UPSTREAM_WATCH), WATCH_DEADLINE_MS) == 0;
+    lease->watches += proxy_request(state, context, actor_pack(token_watch, &watch),
+                                    upstream_tag(state, lease, UPSTREAM_WATCH),
+                                    WATCH_DEADLINE_MS) == 0;
 }

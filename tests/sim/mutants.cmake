@@ -100,7 +100,7 @@ sim_mutant(keeper_not_told SEES "restored" FILE actors/proxy/proxy_actor.c
 sim_mutant(asked_before_told SEES "restored" FILE actors/proxy/proxy_actor.c
   FROM "        tell_seen(state, state->leases[i], context);"
   TO "        state->leases[i]->away_ns = 0;"
-  FROM2 "    if (lease->used && lease->generation_seen != 0)\n        upstream_watch(state, lease, context);\n"
+  FROM2 "    if (lease->used && lease->generation_seen != 0)\n        watch(state, lease, context);\n"
   TO2 "")
 sim_mutant(seen_under_one_name SEES "restored|generation" FILE actors/proxy/proxy_actor.c
   FROM "        if (strcmp(state->leases[i]->profile, profile) == 0)\n\

@@ -290,6 +290,38 @@ static void a_keeper_that_is_met_is_asked_for_those_who_wait_after_it_was_told(v
     bench_free(bench);
 }
 
+/* A node that stood still finds the link's end and its return at once, and only then that what it
+ * had asked over the old one will not be answered. What was seen is told as soon as that is known,
+ * and nothing is asked before. */
+static void a_link_that_is_back_before_its_end_was_noticed_hears_what_was_seen(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){.peer = "hive"});
+    struct mirror mirror;
+    unsigned peer = link_to_itself(bench, &mirror);
+    struct asked last;
+
+    (void)s;
+    get(bench, "lab:idle", false);
+    reply(bench, MSG_token_get, grant_of("lab:idle", 4, 40));
+    get(bench, "lab:me", false);
+    reply(bench, MSG_token_get, grant(5, 50));
+    get(bench, "lab:me", true);
+    assert_int_equal(asked(bench, MSG_token_watch, &last), 2);
+    assert_int_equal(asked(bench, MSG_token_get, &last), 3);
+    runtime_link_down(bench->rig->runtime, peer);
+    runtime_link_up(bench->rig->runtime, peer, PEER_KEEPER);
+    rig_run(bench->rig); /* no time has passed */
+    assert_int_equal(asked(bench, MSG_token_watch, &last), 4);
+    assert_int_equal(watched(bench, "lab:idle").generation_seen, 4);
+    assert_int_equal(watched(bench, "lab:me").generation_seen, 5);
+    rig_pass(bench->rig, 1000);
+    assert_int_equal(asked(bench, MSG_token_get, &last), 4);
+    assert_true(place_of_last(bench, MSG_token_watch) < place_of_last(bench, MSG_token_get));
+    assert_int_equal(asked(bench, MSG_token_watch, &last), 4);
+    runtime_transport_set(bench->rig->runtime, NULL);
+    bench_free(bench);
+}
+
 static void a_join_refused_again_and_again_is_tried_at_one_pace(void **s)
 {
     struct bench *bench = bench_new((struct proxy_config){
@@ -330,6 +362,8 @@ int main(void)
         cmocka_unit_test(a_keeper_that_is_met_is_told_of_what_is_idle_by_a_watch_that_ends_at_once),
         cmocka_unit_test(a_keeper_that_is_met_is_asked_for_those_who_wait_after_it_was_told),
         cmocka_unit_test(a_join_refused_again_and_again_is_tried_at_one_pace),
+        cmocka_unit_test(
+            a_link_that_is_back_before_its_end_was_noticed_hears_what_was_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
