@@ -26,25 +26,33 @@
 
 /* ---- joining -------------------------------------------------------------------------------- */
 
-static void join_again(struct proxy_state *state, struct context *context)
+static void join_later(struct proxy_state *state, struct context *context)
 {
-    state->joining = false;
-    context_timer_cancel(context, state->join_timer);
     state->join_timer = context_timer(context, state->retry_ms * 4 * MS_NS, TAG_JOIN);
 }
 
+/* Also while one over the link before has not come to its end. */
 static void join(struct proxy_state *state, struct context *context)
 {
     struct swarm_join join = {.swarm = proto_text(state->swarm),
                               .config = proto_text(state->config),
                               .pid = state->pid};
 
-    if (state->swarm[0] == '\0' || state->joining || state->joined)
+    if (state->swarm[0] == '\0')
         return;
-    state->joining = proxy_request(state, context, actor_pack(swarm_join, &join), TAG_JOIN,
-                                   GET_DEADLINE_MS) == 0;
-    if (!state->joining)
-        join_again(state, context);
+    context_timer_cancel(context, state->join_timer);
+    if (proxy_request(state, context, actor_pack(swarm_join, &join), TAG_JOIN,
+                      GET_DEADLINE_MS) == 0)
+        state->joins++;
+    else
+        join_later(state, context);
+}
+
+/* Of several the last one counts: it is over the link that is up. */
+static void join_ended(struct proxy_state *state, struct context *context, bool joined)
+{
+    if (--state->joins == 0 && !joined)
+        join_later(state, context);
 }
 
 /* ---- leases --------------------------------------------------------------------------------- */
@@ -319,10 +327,8 @@ static struct message *make_refusal(const struct lease *lease, const void *arg)
 
 static int on_done(struct proxy_state *state, struct context *context, const struct done *done)
 {
-    (void)context;
     (void)done;
-    state->joining = false;
-    state->joined = true;
+    join_ended(state, context, true);
     return 0;
 }
 
@@ -364,7 +370,7 @@ static int on_refusal(struct proxy_state *state, struct context *context,
     struct lease *lease;
 
     if (tag == TAG_JOIN) {
-        join_again(state, context);
+        join_ended(state, context, false);
         return 0;
     }
     lease = state->leases[tag >> 1];
@@ -392,7 +398,7 @@ static int proxy_on_status(void *state_, struct context *context, uint64_t tag,
     struct lease *lease;
 
     if (tag == TAG_JOIN) {
-        join_again(state, context);
+        join_ended(state, context, false);
         return 0;
     }
     lease = state->leases[tag >> 1];
@@ -432,10 +438,7 @@ static int proxy_on_link(void *state_, struct context *context, const char *peer
 {
     struct proxy_state *state = state_;
 
-    if (strcmp(peer, state->peer) != 0)
-        return 0;
-    state->joined = false;
-    if (!up)
+    if (strcmp(peer, state->peer) != 0 || !up)
         return 0;
     join(state, context);
     for (size_t i = 0; i < state->lease_count; i++)
@@ -473,8 +476,9 @@ static int proxy_start(void *state_, struct context *context, const void *config
     state->pid = config->pid;
     state->patience_ms = config->patience_ms != 0 ? config->patience_ms : 10000;
     state->retry_ms = config->retry_ms != 0 ? config->retry_ms : 250;
-    context_watch_links(context);
-    join(state, context);
+    context_watch_links(context); /* says of one that is up, too */
+    if (state->peer[0] == '\0')
+        join(state, context);
     return 0;
 }
 

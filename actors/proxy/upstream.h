@@ -20,7 +20,7 @@ struct proxy_state {
     uint64_t pid, patience_ms, retry_ms;
     struct lease *leases[LEASES_MAX];
     size_t lease_count;
-    bool joined, joining;
+    unsigned joins; /* under way */
     struct timer_id join_timer;
 };
 

@@ -129,17 +129,7 @@ static struct fixture {
     char folder[TEMP_DIR_MAX];
     struct paths paths;
     struct runtime *runtime;
-    pthread_t thread;
 } fixture;
-
-/* Ends when it is told to, by the test or by a drain, and then listens no more, as the process
- * would. */
-static void *serve(void *arg)
-{
-    runtime_wait(arg);
-    runtime_free(arg);
-    return NULL;
-}
 
 static void spawn(struct script *script, const char *name)
 {
@@ -161,15 +151,21 @@ static void keeper_begin(struct script *script)
     spawn(script, "token");
     paths_keeper_endpoint(&fixture.paths, endpoint, sizeof(endpoint));
     assert_int_equal(link_listen(fixture.runtime, endpoint), 0);
-    assert_int_equal(pthread_create(&fixture.thread, NULL, serve, fixture.runtime), 0);
 }
 
-/* `drained`: it has been told to, and may be gone already. */
-static void keeper_end(bool drained)
+static void keeper_end(void)
 {
-    if (!drained)
-        runtime_stop(fixture.runtime);
-    pthread_join(fixture.thread, NULL);
+    runtime_free(fixture.runtime);
+    fixture.runtime = NULL;
+}
+
+/* Once it is told to end it listens no more, as the process would. */
+static void *end_when_told(void *arg)
+{
+    (void)arg;
+    runtime_wait(fixture.runtime);
+    keeper_end();
+    return NULL;
 }
 
 static int open_line(struct keeper_line *line, char ret_why[256])
@@ -211,21 +207,23 @@ static void one_of_our_version_is_met_and_goes_on(void **s)
     keeper_hang_up(&line);
     assert_int_equal(ask(LONG_MS, NULL), 0);
     assert_int_equal(script.drains, 0);
-    keeper_end(false);
+    keeper_end();
 }
 
 static void one_of_another_version_finishes_and_is_replaced(void **s)
 {
     struct script script = {.version = "0.0.1"};
     struct keeper_line line;
+    pthread_t thread;
     char why[256];
 
     (void)s;
     keeper_begin(&script);
+    assert_int_equal(pthread_create(&thread, NULL, end_when_told, NULL), 0);
     assert_int_equal(open_line(&line, why), -EIO);
     assert_string_equal(why, NO_KEEPER);
     assert_int_equal(script.drains, 1);
-    keeper_end(true);
+    pthread_join(thread, NULL);
 }
 
 static void one_of_another_version_that_does_not_finish_is_not_waited_for_for_ever(void **s)
@@ -239,7 +237,7 @@ static void one_of_another_version_that_does_not_finish_is_not_waited_for_for_ev
     assert_int_equal(open_line(&line, why), -EBUSY);
     assert_string_equal(why, "one of another version runs, and does not come to its end");
     assert_int_equal(script.drains, 1);
-    keeper_end(false);
+    keeper_end();
 }
 
 static void one_without_memory_to_say_its_version_is_asked_again_and_not_told_to_go(void **s)
@@ -254,7 +252,7 @@ static void one_without_memory_to_say_its_version_is_asked_again_and_not_told_to
     keeper_hang_up(&line);
     assert_int_equal(script.versions, 3);
     assert_int_equal(script.drains, 0);
-    keeper_end(false);
+    keeper_end();
 }
 
 /* With too much to do it may answer late; told to go it would take the others' tokens with it. */
@@ -270,7 +268,7 @@ static void one_that_is_slow_to_say_its_version_is_asked_again_and_not_told_to_g
     keeper_hang_up(&line);
     assert_int_equal(script.versions, 2);
     assert_int_equal(script.drains, 0);
-    keeper_end(false);
+    keeper_end();
 }
 
 static void one_whose_actors_have_gone_is_not_told_to_go(void **s)
@@ -284,7 +282,7 @@ static void one_whose_actors_have_gone_is_not_told_to_go(void **s)
     assert_int_equal(open_line(&line, why), -EIO);
     assert_string_equal(why, NO_KEEPER); /* a successor is started, and would wait for its lock */
     assert_int_equal(script.drains, 0);
-    keeper_end(false);
+    keeper_end();
 }
 
 static void who_is_sent_to_the_next_keeper_asks_it(void **s)
@@ -295,7 +293,7 @@ static void who_is_sent_to_the_next_keeper_asks_it(void **s)
     keeper_begin(&script);
     assert_int_equal(ask(LONG_MS, NULL), 0);
     assert_int_equal(script.asked, 5);
-    keeper_end(false);
+    keeper_end();
 }
 
 static void one_that_stops_for_ever_is_waited_for_as_long_as_the_question_may_take(void **s)
@@ -306,7 +304,7 @@ static void one_that_stops_for_ever_is_waited_for_as_long_as_the_question_may_ta
     keeper_begin(&script);
     assert_int_equal(ask(SHORT_MS, NULL), EXIT_CODE_TEMPORARY);
     assert_in_range(script.asked, 2, 1 + SHORT_MS / 50); /* with pauses in between */
-    keeper_end(false);
+    keeper_end();
 }
 
 static void two_deaths_are_survived_and_a_third_is_told(void **s)
@@ -317,11 +315,11 @@ static void two_deaths_are_survived_and_a_third_is_told(void **s)
     (void)s;
     keeper_begin(&two);
     assert_int_equal(ask(LONG_MS, NULL), 0);
-    keeper_end(false);
+    keeper_end();
     keeper_begin(&three);
     assert_int_equal(ask(LONG_MS, NULL), EXIT_CODE_UNAVAILABLE);
     assert_int_equal(three.asked, 3);
-    keeper_end(false);
+    keeper_end();
 }
 
 static void a_list_that_has_begun_is_not_begun_again(void **s)
@@ -334,7 +332,7 @@ static void a_list_that_has_begun_is_not_begun_again(void **s)
     assert_int_equal(ask(LONG_MS, &parts), EXIT_CODE_UNAVAILABLE);
     assert_int_equal(parts, 1);
     assert_int_equal(script.asked, 1);
-    keeper_end(false);
+    keeper_end();
 }
 
 static int setup(void **s)

@@ -322,6 +322,38 @@ static void a_link_that_is_back_before_its_end_was_noticed_hears_what_was_seen(v
     bench_free(bench);
 }
 
+static void a_link_that_is_back_before_its_end_was_noticed_is_joined_anew(void **s)
+{
+    struct bench *bench = bench_new((struct proxy_config){
+        .peer = "hive", .swarm = "five", .config = "a.json", .retry_ms = 100});
+    struct mirror mirror;
+    unsigned peer = link_to_itself(bench, &mirror);
+    struct asked last;
+
+    (void)s;
+    assert_int_equal(asked(bench, MSG_swarm_join, &last), 1);
+    runtime_link_down(bench->rig->runtime, peer);
+    runtime_link_up(bench->rig->runtime, peer, PEER_KEEPER);
+    rig_run(bench->rig); /* no time has passed */
+    assert_int_equal(asked(bench, MSG_swarm_join, &last), 2);
+    rig_pass(bench->rig, 1000); /* the first one's end calls for no third */
+    assert_int_equal(asked(bench, MSG_swarm_join, &last), 2);
+    reply(bench, MSG_swarm_join, refusal("bad_config"));
+    rig_pass(bench->rig, 401);
+    assert_int_equal(asked(bench, MSG_swarm_join, &last), 3);
+    reply(bench, MSG_swarm_join, actor_pack(done, (&(struct done){.count = 1})));
+    rig_pass(bench->rig, 1000);
+    assert_int_equal(asked(bench, MSG_swarm_join, &last), 3);
+    runtime_link_down(bench->rig->runtime, peer); /* and so on, with the next one */
+    runtime_link_up(bench->rig->runtime, peer, PEER_KEEPER);
+    rig_run(bench->rig);
+    reply(bench, MSG_swarm_join, refusal("bad_config"));
+    rig_pass(bench->rig, 401);
+    assert_int_equal(asked(bench, MSG_swarm_join, &last), 5);
+    runtime_transport_set(bench->rig->runtime, NULL);
+    bench_free(bench);
+}
+
 static void a_join_refused_again_and_again_is_tried_at_one_pace(void **s)
 {
     struct bench *bench = bench_new((struct proxy_config){
@@ -361,6 +393,7 @@ int main(void)
         cmocka_unit_test(without_memory_to_join_it_is_done_a_while_later),
         cmocka_unit_test(a_keeper_that_is_met_is_told_of_what_is_idle_by_a_watch_that_ends_at_once),
         cmocka_unit_test(a_keeper_that_is_met_is_asked_for_those_who_wait_after_it_was_told),
+        cmocka_unit_test(a_link_that_is_back_before_its_end_was_noticed_is_joined_anew),
         cmocka_unit_test(a_join_refused_again_and_again_is_tried_at_one_pace),
         cmocka_unit_test(
             a_link_that_is_back_before_its_end_was_noticed_hears_what_was_seen),
