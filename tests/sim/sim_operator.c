@@ -51,6 +51,19 @@ void operator_gone(struct sim *sim)
     }
 }
 
+/* Whether it was sent by a keeper whose memory a backup has taken, and is still on its way. */
+static bool is_under_way(const struct sim *sim, const struct login *login, unsigned number)
+{
+    for (size_t i = 0; i < REQUESTS_MAX; i++) {
+        const struct request *request = &sim->requests[i];
+
+        if (request->used && request->open && request->login == login &&
+            request->number == number && request->boot < sim->restored_boot)
+            return true;
+    }
+    return false;
+}
+
 void operator_import(struct sim *sim, struct login *login, enum order order, unsigned number)
 {
     char refresh[64], access[64];
@@ -70,7 +83,9 @@ void operator_import(struct sim *sim, struct login *login, enum order order, uns
     snprintf(config, sizeof(config), "config-%u", sim->rule_version);
     import.config = proto_text(config);
     /* A person may bring again what the store had, and has forgotten. */
-    login->refresh[number].restored |= sim->restored_boot != 0 && login->refresh[number].used;
+    login->refresh[number].restored |=
+        sim->restored_boot != 0 &&
+        (login->refresh[number].used || is_under_way(sim, login, number));
     refresh_text(login, number, refresh);
     access_text(login, paired, access);
     import.profile = proto_text(order == ORDER_ALIAS ? login->alias : login->name);
