@@ -29,6 +29,7 @@ struct import {
     struct keeper_line keeper;
     struct output *output;
     char config[PATH_MAX]; /* absolute; empty: none */
+    bool unreachable;      /* no keeper could be had: the rest is not tried */
     unsigned taken, failed;
 };
 
@@ -81,7 +82,8 @@ static void take(struct import *import, const struct import_entry *entry)
     };
     struct message *answer;
 
-    if (keeper_dial(&import->keeper) != 0 ||
+    import->unreachable = import->unreachable || keeper_dial(&import->keeper) != 0;
+    if (import->unreachable ||
         keeper_ask(&import->keeper, token_import, &question, IMPORT_TIMEOUT_MS, NULL, NULL,
                    token_imported, &answer) != 0) {
         row(import, entry, entry->profile, "refused", "see the error above", "", "refused");
